@@ -1,0 +1,83 @@
+//! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
+
+pub mod cfitsio;
+pub mod header;
+pub mod keywords;
+pub mod pure;
+pub mod table;
+
+pub use header::{Card, CardValue, Header};
+pub use table::{Column, ColumnData, Table};
+
+use crate::imaging::Image;
+use std::path::{Path, PathBuf};
+
+/// What went wrong with a FITS file.
+#[derive(Debug, thiserror::Error)]
+pub enum FitsError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    /// Not FITS, truncated, or damaged: another try will not help.
+    #[error("{path}: {what}")]
+    Damaged { path: PathBuf, what: String },
+    /// Sound FITS that does not hold what was asked for.
+    #[error("{path}: {what}")]
+    Missing { path: PathBuf, what: String },
+    /// The engine refused to write.
+    #[error("{path}: cannot write: {what}")]
+    Write { path: PathBuf, what: String },
+}
+
+impl FitsError {
+    /// Whether the same call may succeed later.
+    pub fn is_retry_safe(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Write { .. })
+    }
+}
+
+/// An image with its header. 16-bit unsigned data (BZERO 32768) arrive as their true values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitsImage {
+    pub header: Header,
+    pub data: Image,
+}
+
+/// A file of tables with its primary header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitsTables {
+    pub primary: Header,
+    pub tables: Vec<Table>,
+}
+
+/// How pixels are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PixelFormat {
+    /// BITPIX −32.
+    Float32,
+    /// BITPIX 16 with BZERO 32768; values are rounded and clamped to 0..65535.
+    Unsigned16,
+    /// BITPIX 8, for masks.
+    Byte,
+}
+
+/// What both engines can do. Every write goes to `<path>.tmp`, is given CHECKSUM and DATASUM, synced and renamed.
+pub trait FitsStore: Send + Sync {
+    /// The header of the HDU that holds the first image.
+    fn read_header(&self, path: &Path) -> Result<Header, FitsError>;
+    /// The first image: of the primary HDU, or of the first (tile-compressed) image extension. `.fits`, `.fits.fz`, `.fits.gz`.
+    fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError>;
+    /// Every image HDU of the file with its EXTNAME (empty for the primary one).
+    fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError>;
+    /// All binary tables.
+    fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError>;
+    /// Writes image HDUs: the first is the primary one, the others IMAGE extensions with their EXTNAME.
+    fn write_images(
+        &self,
+        path: &Path,
+        images: &[(&str, &Header, &Image, PixelFormat)],
+    ) -> Result<(), FitsError>;
+    /// Writes an empty primary HDU with its header, then the tables.
+    fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError>;
+    /// Verifies CHECKSUM and DATASUM of every HDU that has them; the text names the first bad HDU.
+    fn verify_checksums(&self, path: &Path) -> Result<(), FitsError>;
+}

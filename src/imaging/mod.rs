@@ -1,0 +1,21 @@
+//! Pixel and catalogue mathematics: pure functions on arrays.
+//!
+//! No actors, no network, no clock, no files. Arrays are indexed `[row, column]` = `[y, x]`, zero-based,
+//! pixel centres at integers. Fluxes are electrons unless a name says otherwise.
+
+pub mod alignment;
+pub mod aperture;
+pub mod astrometry;
+pub mod background;
+pub mod calibration;
+pub mod detection;
+pub mod fading;
+pub mod image;
+pub mod render;
+pub mod resample;
+pub mod stack;
+pub mod statistics;
+pub mod wcs;
+pub mod zero_point;
+
+pub use image::{CalibratedImage, Image, Mask, mask_bits};

@@ -1,0 +1,18 @@
+//! `gic`: the real-time controller of the COLIBRI telescope's Instrument Center.
+//!
+//! A satellite's alert goes in at one end, a receipted scientific product comes out at the other, through
+//! supervised actors. Arrows point down only (`docs/architecture.md`): cli → controller → actors → {gp1, products, fsc,
+//! simulation, web} → {catalogs, alerts, storage} → {imaging, fits} → {config, clock} → model.
+
+pub mod alerts;
+pub mod catalogs;
+pub mod clock;
+pub mod config;
+pub mod fits;
+pub mod fsc;
+pub mod gp1;
+pub mod imaging;
+pub mod model;
+pub mod products;
+pub mod simulation;
+pub mod storage;

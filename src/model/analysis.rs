@@ -1,0 +1,110 @@
+//! The GP1 result: what the analysis of one deadline (or of one frame) says (interfaces.md §7).
+
+use super::{
+    Candidate, CatalogueStatus, DeadlineName, PositionEstimate, SkyPosition, T0Source, UtcTime,
+};
+use serde::{Deserialize, Serialize};
+
+/// A stated rule by which a result is less than it should be (design.md §3).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Degradation {
+    /// At most eight characters, for headers: `NOBIAS`, `NODARK`, `NOFLAT`, `OLDBIAS`, `NOWCS`, `NOZP`,
+    /// `NOCAT`, `NOFRAME`, `NOTMPL`, `LATE`.
+    pub code: String,
+    /// One sentence for people.
+    pub reason: String,
+}
+
+impl Degradation {
+    pub fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into() }
+    }
+}
+
+/// A frame and how it was used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameUse {
+    pub name: String,
+    pub instrument: String,
+    pub filter: String,
+    pub start: UtcTime,
+    pub exposure_seconds: f64,
+    pub arrived_at: UtcTime,
+    pub stacked: bool,
+    /// Why it is not in the stack, if it is not.
+    pub reason: Option<String>,
+    pub zero_point: Option<f64>,
+    pub limiting_magnitude: Option<f64>,
+    pub fwhm_pixels: Option<f64>,
+    pub astrometry: String,
+}
+
+/// Depth reached in one filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilterLimit {
+    pub filter: String,
+    pub frame_count: usize,
+    pub exposure_seconds: f64,
+    pub first_start: UtcTime,
+    pub last_end: UtcTime,
+    /// 10σ, of the deepest image of the filter (stack or frame).
+    pub limiting_magnitude: f64,
+    /// Name of that image.
+    pub image: String,
+}
+
+/// What made the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    pub program: String,
+    pub version: String,
+    pub instance: String,
+    /// SHA-256 of the masters in force, `kind:hash`.
+    pub masters: Vec<String>,
+    pub catalogue: String,
+    pub configuration_sha256: String,
+}
+
+/// A candidate in its rank, with the file names of its cut-outs (relative to the result file).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListedCandidate {
+    /// 1 is the best.
+    pub rank: usize,
+    #[serde(flatten)]
+    pub candidate: Candidate,
+    pub cutout: Option<String>,
+}
+
+/// The pre-scientific product of GP1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisResult {
+    /// Version of this format; readers refuse what they do not know.
+    pub format_version: u32,
+    pub burst_id: String,
+    pub deadline: DeadlineName,
+    pub due_at: UtcTime,
+    pub t0: UtcTime,
+    pub t0_source: T0Source,
+    pub opened_at: UtcTime,
+    pub search_region: Option<PositionEstimate>,
+    pub field_centre: Option<SkyPosition>,
+    pub telescope: String,
+    pub instrument: String,
+    pub frames: Vec<FrameUse>,
+    pub limits: Vec<FilterLimit>,
+    pub catalogue_status: CatalogueStatus,
+    pub candidates: Vec<ListedCandidate>,
+    pub degradations: Vec<Degradation>,
+    /// `nothing arrived`, …, when the list is empty.
+    pub empty_reason: Option<String>,
+    pub provenance: Provenance,
+}
+
+impl AnalysisResult {
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// The first-ranked counterpart candidate: inside the search region.
+    pub fn best(&self) -> Option<&ListedCandidate> {
+        self.candidates.iter().find(|listed| listed.candidate.in_search_region)
+    }
+}

@@ -1,0 +1,89 @@
+//! Catalogue objects and typed answers to a cone search.
+
+use super::SkyPosition;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectKind {
+    Star,
+    Galaxy,
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogueObject {
+    pub id: String,
+    pub kind: ObjectKind,
+    pub position: SkyPosition,
+    pub magnitude: f64,
+    /// Zero where the catalogue gives none.
+    pub magnitude_error: f64,
+}
+
+/// The answer to a cone search. `Unavailable` never means "nothing there".
+#[derive(Debug, Clone, PartialEq)]
+pub enum CatalogueAnswer {
+    Found {
+        objects: Vec<CatalogueObject>,
+        faint_limit: f64,
+    },
+    /// The catalogue covers the cone and has nothing in it.
+    Empty,
+    Unavailable {
+        reason: String,
+    },
+    /// Found, but the catalogue is older than its stated life.
+    Stale {
+        objects: Vec<CatalogueObject>,
+        faint_limit: f64,
+        age_days: f64,
+    },
+}
+
+/// The one-word form written in products (`CATSTAT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CatalogueStatus {
+    Found,
+    Empty,
+    Unavailable,
+    Stale,
+}
+
+impl CatalogueStatus {
+    pub fn as_card(self) -> &'static str {
+        match self {
+            Self::Found => "FOUND",
+            Self::Empty => "EMPTY",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Stale => "STALE",
+        }
+    }
+}
+
+impl CatalogueAnswer {
+    pub fn objects(&self) -> &[CatalogueObject] {
+        match self {
+            Self::Found { objects, .. } | Self::Stale { objects, .. } => objects,
+            Self::Empty | Self::Unavailable { .. } => &[],
+        }
+    }
+
+    /// Magnitude to which the catalogue is complete in the cone, if it has any object.
+    pub fn faint_limit(&self) -> Option<f64> {
+        match self {
+            Self::Found { faint_limit, .. } | Self::Stale { faint_limit, .. } => Some(*faint_limit),
+            Self::Empty | Self::Unavailable { .. } => None,
+        }
+    }
+
+    pub fn status(&self) -> CatalogueStatus {
+        match self {
+            Self::Found { .. } => CatalogueStatus::Found,
+            Self::Empty => CatalogueStatus::Empty,
+            Self::Unavailable { .. } => CatalogueStatus::Unavailable,
+            Self::Stale { .. } => CatalogueStatus::Stale,
+        }
+    }
+}

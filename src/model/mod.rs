@@ -1,0 +1,36 @@
+//! Plain typed data shared by every room of the controller.
+//!
+//! Nothing here opens a file, a socket or a clock. Units are in the names: `_seconds`, `_degrees`,
+//! `_arcsec`, `_pixels`, `_electrons`. Pixel coordinates are zero-based with the centre of the first
+//! pixel at (0, 0); files that leave the program carry FITS coordinates, one more on each axis.
+
+pub mod analysis;
+pub mod candidate;
+pub mod catalogue;
+pub mod frame;
+pub mod master;
+pub mod notice;
+pub mod product;
+pub mod sensor;
+pub mod sky;
+pub mod source;
+pub mod time;
+pub mod trigger;
+
+pub use analysis::{
+    AnalysisResult, Degradation, FilterLimit, FrameUse, ListedCandidate, Provenance,
+};
+pub use candidate::{Candidate, FadingFit, LightCurvePoint, VettingReason};
+pub use catalogue::{CatalogueAnswer, CatalogueObject, CatalogueStatus, ObjectKind};
+pub use frame::{FrameIdentity, FrameKeywords, FrameKind, FrameQuality, FrameRecord, FrameState};
+pub use master::{Master, MasterKind, MasterStatistics};
+pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate, Role};
+pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};
+pub use sensor::{SensorFile, SensorReading};
+pub use sky::SkyPosition;
+pub use source::{Source, SourceFlags};
+pub use time::UtcTime;
+pub use trigger::{
+    Deadline, DeadlineName, DeadlineState, T0Source, Trigger, TriggerOrigin, TriggerState,
+    normalise_burst_id,
+};

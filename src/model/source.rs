@@ -1,0 +1,62 @@
+//! Sources measured on one image.
+
+use serde::{Deserialize, Serialize};
+
+/// Flags of a measured source, with the bits of SExtractor's FLAGS where the meaning is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceFlags(pub u16);
+
+impl SourceFlags {
+    /// Has neighbours bright enough to bias the aperture.
+    pub const CROWDED: u16 = 1;
+    /// Was blended with another source.
+    pub const BLENDED: u16 = 2;
+    /// At least one pixel is saturated.
+    pub const SATURATED: u16 = 4;
+    /// Truncated by the image boundary.
+    pub const TRUNCATED: u16 = 8;
+    /// Aperture data incomplete (masked pixels in the aperture).
+    pub const MASKED: u16 = 16;
+
+    pub fn has(self, bit: u16) -> bool {
+        self.0 & bit != 0
+    }
+
+    pub fn set(&mut self, bit: u16) {
+        self.0 |= bit;
+    }
+}
+
+/// One source on one image. Positions are zero-based pixels, fluxes electrons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub x: f64,
+    pub y: f64,
+    /// Standard error of the centroid on each axis, pixels.
+    pub position_error_pixels: f64,
+    pub peak_electrons: f64,
+    /// Background-subtracted flux in the photometric aperture.
+    pub flux_electrons: f64,
+    pub flux_error_electrons: f64,
+    /// Radius of that aperture.
+    pub aperture_radius_pixels: f64,
+    /// Root mean square along the major and minor axis, pixels.
+    pub semi_major_pixels: f64,
+    pub semi_minor_pixels: f64,
+    pub theta_radians: f64,
+    /// Full width at half maximum of a Gaussian of the same half-light radius.
+    pub fwhm_pixels: f64,
+    pub pixel_count: usize,
+    pub flags: SourceFlags,
+}
+
+impl Source {
+    /// Flux over its error.
+    pub fn signal_to_noise(&self) -> f64 {
+        if self.flux_error_electrons > 0.0 {
+            self.flux_electrons / self.flux_error_electrons
+        } else {
+            0.0
+        }
+    }
+}
