@@ -16,3 +16,4 @@ pub mod model;
 pub mod products;
 pub mod simulation;
 pub mod storage;
+pub mod web;

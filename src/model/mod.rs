@@ -4,11 +4,13 @@
 //! `_arcsec`, `_pixels`, `_electrons`. Pixel coordinates are zero-based with the centre of the first
 //! pixel at (0, 0); files that leave the program carry FITS coordinates, one more on each axis.
 
+pub mod actor;
 pub mod analysis;
 pub mod candidate;
 pub mod catalogue;
 pub mod frame;
 pub mod master;
+pub mod metric;
 pub mod notice;
 pub mod product;
 pub mod sensor;
@@ -17,6 +19,7 @@ pub mod source;
 pub mod time;
 pub mod trigger;
 
+pub use actor::{ActorSnapshot, ActorState};
 pub use analysis::{
     AnalysisResult, Degradation, FilterLimit, FrameUse, ListedCandidate, Provenance,
 };

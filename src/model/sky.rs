@@ -89,16 +89,16 @@ mod tests {
 
     #[test]
     fn galactic_coordinates_agree_with_astropy() {
-        // Tolerance 1e-6 degrees: the rotation matrix is given to about 1e-10 and astropy's own frames
-        // (through FK4) differ from it by up to 0.1 mas.
+        // Tolerance 1e-5 degrees (36 mas): Hipparcos takes the pole as exact in ICRS, astropy takes it as
+        // exact in FK5, and the two frames differ by about 23 mas.
         let rows: Vec<[f64; 4]> =
             serde_json::from_str(include_str!("../../tests/oracles/galactic.json")).unwrap();
         assert_eq!(rows.len(), 5);
         for [ra, dec, expected_longitude, expected_latitude] in rows {
             let (longitude, latitude) = SkyPosition::new(ra, dec).galactic_degrees();
-            assert!((latitude - expected_latitude).abs() < 1e-6, "{ra} {dec}: {latitude}");
+            assert!((latitude - expected_latitude).abs() < 1e-5, "{ra} {dec}: {latitude}");
             let difference = (longitude - expected_longitude) * latitude.to_radians().cos();
-            assert!(difference.abs() < 1e-6, "{ra} {dec}: {longitude}");
+            assert!(difference.abs() < 1e-5, "{ra} {dec}: {longitude}");
         }
     }
 

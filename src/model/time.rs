@@ -94,6 +94,11 @@ impl UtcTime {
         self.rounded_to(1_000).civil().strftime("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 
+    /// `YYYY-MM-DDTHH:MM:SS.ssssssZ`: exact, and in the order of time when sorted as text.
+    pub fn iso_microseconds(self) -> String {
+        self.civil().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    }
+
     /// `YYYY-MM-DDTHH:MM:SS`, cut to the whole second.
     pub fn iso_seconds(self) -> String {
         self.civil().strftime("%Y-%m-%dT%H:%M:%S").to_string()
@@ -140,8 +145,7 @@ impl FromStr for UtcTime {
 
 impl Serialize for UtcTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.civil().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
-        serializer.serialize_str(&text)
+        serializer.serialize_str(&self.iso_microseconds())
     }
 }
 

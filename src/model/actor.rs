@@ -1,0 +1,28 @@
+//! How an actor stands: published by the supervision, shown by health and page.
+
+use super::UtcTime;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorState {
+    Running,
+    /// Failed; waiting for its next start.
+    Restarting,
+    /// Ended for good, as it should.
+    Stopped,
+    /// Failed too often: the controller ends.
+    GaveUp,
+}
+
+/// One supervised actor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActorSnapshot {
+    pub name: String,
+    pub state: ActorState,
+    pub restarts: u64,
+    /// Why it ended last: the first cause.
+    pub last_exit: Option<String>,
+    /// When it took its present state.
+    pub since: UtcTime,
+}

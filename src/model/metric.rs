@@ -1,0 +1,55 @@
+//! Names of the metrics, in one place: base units, `_total` for counters (Prometheus naming practice).
+
+/// Packets received, by `source` and `result` (new, duplicate, rejected).
+pub const ALERTS_RECEIVED: &str = "gic_alerts_received_total";
+/// Unix time of the last packet received.
+pub const ALERT_LAST_RECEIVED: &str = "gic_alert_last_received_timestamp_seconds";
+/// Clock seconds since the last packet was received.
+pub const ALERT_AGE: &str = "gic_alert_age_seconds";
+/// Wall seconds from the last byte of a packet to its acknowledgement.
+pub const ALERT_ACKNOWLEDGE: &str = "gic_alert_acknowledge_seconds";
+/// Frames by `instance` and `result` (reduced, failed, quarantined, ignored, combined).
+pub const FRAMES: &str = "gic_frames_total";
+/// Wall seconds from the last byte of a frame to its journaled result, by `instance`.
+pub const FRAME_LATENCY: &str = "gic_frame_latency_seconds";
+/// Work waiting, by `queue` (an instance's frames, the outbox, a pool).
+pub const QUEUE_DEPTH: &str = "gic_queue_depth";
+/// Wall seconds from a deadline's instant to its last receipt, by `deadline`.
+pub const DEADLINE_LATENESS: &str = "gic_deadline_lateness_seconds";
+/// Products by `card` and `result` (made, delivered, refused).
+pub const PRODUCTS: &str = "gic_products_total";
+/// Upload attempts by `result` (accepted, refused, failed).
+pub const UPLOADS: &str = "gic_uploads_total";
+/// Products waiting for their receipt.
+pub const OUTBOX_DEPTH: &str = "gic_outbox_depth";
+/// Restarts of actors, by `actor` and `cause` (panic, stop).
+pub const ACTOR_RESTARTS: &str = "gic_actor_restarts_total";
+/// 1 while an actor runs, by `actor`.
+pub const ACTOR_UP: &str = "gic_actor_up";
+/// Telemetry messages dropped on a full mailbox, by `receiver`.
+pub const MESSAGES_DROPPED: &str = "gic_messages_dropped_total";
+/// Masters by `kind` and `result` (promoted, rejected).
+pub const MASTERS: &str = "gic_masters_total";
+/// Status files written.
+pub const STATUS_FILES: &str = "gic_status_files_total";
+
+/// What each metric means: name, sort, help text. The sort is `counter`, `gauge` or `histogram`.
+pub const DESCRIPTIONS: [(&str, &str, &str); 17] = [
+    (ALERTS_RECEIVED, "counter", "Packets received, by source and result"),
+    (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
+    (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
+    (ALERT_ACKNOWLEDGE, "histogram", "Wall seconds from a packet's last byte to its ack"),
+    (FRAMES, "counter", "Frames by instance and result"),
+    (FRAME_LATENCY, "histogram", "Wall seconds from a frame's last byte to its result"),
+    (QUEUE_DEPTH, "gauge", "Work waiting, by queue"),
+    (DEADLINE_LATENESS, "histogram", "Wall seconds from a deadline's instant to its last receipt"),
+    (PRODUCTS, "counter", "Products by card and result"),
+    (UPLOADS, "counter", "Upload attempts by result"),
+    (OUTBOX_DEPTH, "gauge", "Products waiting for their receipt"),
+    (ACTOR_RESTARTS, "counter", "Restarts of actors, by actor and cause"),
+    (ACTOR_UP, "gauge", "1 while an actor runs"),
+    (MESSAGES_DROPPED, "counter", "Telemetry messages dropped on a full mailbox"),
+    (MASTERS, "counter", "Calibration masters by kind and result"),
+    (STATUS_FILES, "counter", "Status files written"),
+    ("gic_build_info", "gauge", "Version of the program, always 1"),
+];
