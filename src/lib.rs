@@ -4,6 +4,7 @@
 //! supervised actors. Arrows point down only (`docs/architecture.md`): cli → controller → actors → {gp1, products, fsc,
 //! simulation, web} → {catalogs, alerts, storage} → {imaging, fits} → {config, clock} → model.
 
+pub mod actors;
 pub mod alerts;
 pub mod catalogs;
 pub mod clock;

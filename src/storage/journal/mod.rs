@@ -169,11 +169,10 @@ impl Journal {
         let changes = self.changes.clone();
         Box::new(move |connection| {
             let result = in_transaction(connection, change);
-            let committed = result.is_ok();
-            done(result);
-            if committed {
+            if result.is_ok() {
                 changes.send_modify(|count| *count += 1);
             }
+            done(result);
         })
     }
 }

@@ -1,0 +1,221 @@
+use super::*;
+use crate::model::UtcTime;
+use actix::{AsyncContext, Handler, Message, ResponseActFuture, WrapFuture};
+use std::{sync::atomic::AtomicU32, time::Duration};
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Add(u32);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+enum Fail {
+    InHandler,
+    InFuture,
+    InTimer,
+    ByStopping,
+}
+
+/// Sums what it is told; its sum is rebuilt as zero at each restart.
+struct Adder {
+    sum: u32,
+    restarts: Arc<AtomicU32>,
+    fails_at_restart: bool,
+}
+
+impl Actor for Adder {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Adder {
+    fn restarting(&mut self, _context: &mut Context<Self>) {
+        self.sum = 0;
+        self.restarts.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.fails_at_restart, "cannot come back");
+    }
+}
+
+impl Handler<Add> for Adder {
+    type Result = u32;
+
+    fn handle(&mut self, Add(number): Add, _context: &mut Context<Self>) -> u32 {
+        self.sum += number;
+        self.sum
+    }
+}
+
+impl Handler<Fail> for Adder {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, how: Fail, context: &mut Context<Self>) -> Self::Result {
+        use actix::ActorContext;
+        match how {
+            Fail::InHandler => panic!("in the handler"),
+            Fail::InFuture => Box::pin(async { panic!("in the future") }.into_actor(self)),
+            Fail::InTimer => {
+                context.run_later(Duration::from_millis(1), |_, _| panic!("in the timer"));
+                Box::pin(async {}.into_actor(self))
+            }
+            Fail::ByStopping => {
+                context.stop();
+                Box::pin(async {}.into_actor(self))
+            }
+        }
+    }
+}
+
+struct Bench {
+    supervision: Supervision,
+    address: Addr<Adder>,
+    restarts: Arc<AtomicU32>,
+    clock: Clock,
+    _directory: tempfile::TempDir,
+}
+
+fn bench(policy: ChildPolicy, fails_at_restart: bool) -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&directory.path().join("gic.sqlite")).unwrap();
+    let start = UtcTime::parse("2026-11-02T04:00:00Z").unwrap();
+    let clock = Clock::simulated(start, 1e6, true);
+    let supervision = Supervision::new(clock.clone(), journal);
+    let (address, mail) = mailbox::<Adder>(8);
+    let restarts = Arc::new(AtomicU32::new(0));
+    let counter = restarts.clone();
+    supervision.start(&actix_rt::Arbiter::current(), "adder", policy, mail, move |_| Adder {
+        sum: 0,
+        restarts: counter,
+        fails_at_restart,
+    });
+    Bench { supervision, address, restarts, clock, _directory: directory }
+}
+
+fn quick() -> ChildPolicy {
+    ChildPolicy {
+        maximum_restarts: 20,
+        first_backoff: Duration::from_millis(2),
+        maximum_backoff: Duration::from_millis(4),
+        ..ChildPolicy::default()
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the condition never held");
+}
+
+#[actix::test]
+async fn every_way_to_fail_ends_in_a_restart_with_the_same_address_and_mail() {
+    let bench = bench(quick(), false);
+    for (count, how) in
+        [Fail::InHandler, Fail::InFuture, Fail::InTimer, Fail::ByStopping].into_iter().enumerate()
+    {
+        assert_eq!(bench.address.send(Add(1)).await.unwrap(), 1);
+        let failing = bench.address.send(how);
+        let waiting: Vec<_> = (0..3).map(|_| bench.address.send(Add(10))).collect();
+        let _ = failing.await;
+        let answers = futures_util::future::join_all(waiting).await;
+        assert!(answers.iter().all(Result::is_ok), "mail was lost: {answers:?}");
+        let expected = count as u32 + 1;
+        let restarts = bench.restarts.clone();
+        until(move || restarts.load(Ordering::SeqCst) == expected).await;
+        // The state is the rebuilt one, whatever the messages before the failure did.
+        let sum = bench.address.send(Add(0)).await.unwrap();
+        assert!(sum <= 30, "state survived the failure: {sum}");
+        // Bring the sum to zero for the next round.
+        bench.supervision.kill("adder").unwrap();
+        let restarts = bench.restarts.clone();
+        until(move || restarts.load(Ordering::SeqCst) == expected + 1).await;
+        bench.restarts.store(expected, Ordering::SeqCst);
+    }
+    let snapshot = bench.supervision.snapshot();
+    assert_eq!(snapshot[0].state, ActorState::Running);
+    assert_eq!(snapshot[0].restarts, 8);
+}
+
+#[actix::test]
+async fn only_the_offending_message_is_lost() {
+    let bench = bench(quick(), false);
+    let before: Vec<_> = (0..3).map(|_| bench.address.send(Add(1))).collect();
+    let offending = bench.address.send(Fail::InHandler);
+    let after: Vec<_> = (0..3).map(|_| bench.address.send(Add(1))).collect();
+    let before: Vec<_> = futures_util::future::join_all(before).await;
+    assert!(offending.await.is_err());
+    let after: Vec<_> = futures_util::future::join_all(after).await;
+    assert_eq!(before.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(after.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[actix::test]
+async fn too_many_failures_escalate_with_the_first_cause() {
+    let policy = ChildPolicy { maximum_restarts: 3, ..quick() };
+    let bench = bench(policy, true);
+    let mut escalations = bench.supervision.escalations();
+    let _ = bench.address.send(Fail::InHandler).await;
+    escalations.changed().await.unwrap();
+    let escalation = escalations.borrow().clone().unwrap();
+    assert_eq!(escalation.actor, "adder");
+    assert_eq!(escalation.failures, 4);
+    assert_eq!(escalation.first_cause, ExitReason::Panicked("in the handler".to_owned()));
+    assert_eq!(escalation.last_cause, ExitReason::Panicked("cannot come back".to_owned()));
+    assert_eq!(bench.supervision.snapshot()[0].state, ActorState::GaveUp);
+    assert!(bench.address.send(Add(1)).await.is_err());
+}
+
+#[actix::test]
+async fn policies_say_who_comes_back() {
+    let transient = bench(ChildPolicy { restart: RestartPolicy::Transient, ..quick() }, false);
+    let _ = transient.address.send(Fail::InHandler).await;
+    assert_eq!(transient.address.send(Add(1)).await.unwrap(), 1);
+    let _ = transient.address.send(Fail::ByStopping).await;
+    let supervision = transient.supervision.clone();
+    until(move || supervision.snapshot()[0].state == ActorState::Stopped).await;
+
+    let temporary = bench(ChildPolicy { restart: RestartPolicy::Temporary, ..quick() }, false);
+    let _ = temporary.address.send(Fail::InHandler).await;
+    let supervision = temporary.supervision.clone();
+    until(move || supervision.snapshot()[0].state == ActorState::Stopped).await;
+    assert_eq!(temporary.restarts.load(Ordering::SeqCst), 0);
+}
+
+#[actix::test]
+async fn the_simulated_clock_stands_while_an_actor_is_down() {
+    let policy = ChildPolicy { first_backoff: Duration::from_millis(200), ..quick() };
+    let bench = bench(ChildPolicy { maximum_backoff: Duration::from_secs(1), ..policy }, false);
+    let clock = bench.clock.clone();
+    let driver = clock.clone();
+    actix_rt::spawn(async move { driver.drive(|_| None, |_| ()).await });
+    let _ = bench.address.send(Fail::InHandler).await;
+    let down_at = clock.now();
+    let (ticker, restarts) = (clock.clone(), bench.restarts.clone());
+    let guard = ticker.sleep_until(down_at.plus_seconds(1.0)).await;
+    assert_eq!(restarts.load(Ordering::SeqCst), 1, "the clock moved while the actor was down");
+    drop(guard);
+}
+
+#[actix::test]
+async fn a_thousand_panics_in_a_row_are_survived() {
+    let policy = ChildPolicy {
+        maximum_restarts: 2000,
+        first_backoff: Duration::ZERO,
+        maximum_backoff: Duration::ZERO,
+        ..quick()
+    };
+    let bench = bench(policy, false);
+    for _ in 0..1000 {
+        let _ = bench.address.send(Fail::InHandler).await;
+    }
+    assert_eq!(bench.address.send(Add(7)).await.unwrap(), 7);
+    assert_eq!(bench.supervision.snapshot()[0].restarts, 1000);
+}
+
+#[actix::test]
+async fn killing_an_unknown_actor_names_the_known_ones() {
+    let bench = bench(quick(), false);
+    let error = bench.supervision.kill("nobody").unwrap_err();
+    assert_eq!(error.known, "adder");
+}
