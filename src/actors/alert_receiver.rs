@@ -1,0 +1,168 @@
+//! Alert receiver: the VTP listener. A packet is in the journal, synced, before it is acknowledged; what it means is the trigger
+//! manager's business.
+
+use super::{
+    messages::NoticeReceived, sending::hint, supervision::panic_message,
+    trigger_manager::TriggerManager,
+};
+use crate::{
+    alerts::{
+        receiver::{Accepted, AuthorSettings, Rejected, serve_author},
+        transport::AllowList,
+    },
+    clock::Clock,
+    model::metric,
+    storage::{
+        journal::{Journal, alerts},
+        local::sha256_of_bytes,
+    },
+};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// Connections served at the same time; more wait in the listen queue.
+const MAXIMUM_CONNECTIONS: usize = 64;
+
+/// What the receiver works with; immutable, so that a restart begins from it.
+#[derive(Clone)]
+pub struct AlertReceiverSettings {
+    /// Bound once by the controller: a restart does not lose the port.
+    pub listener: Arc<std::net::TcpListener>,
+    pub allow: AllowList,
+    pub author: AuthorSettings,
+    pub journal: Journal,
+    pub clock: Clock,
+    pub trigger_manager: Addr<TriggerManager>,
+}
+
+pub struct AlertReceiver {
+    settings: AlertReceiverSettings,
+    connections: Arc<Semaphore>,
+}
+
+impl AlertReceiver {
+    pub const NAME: &'static str = "alert-receiver";
+
+    pub fn new(settings: AlertReceiverSettings) -> Self {
+        Self { settings, connections: Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS)) }
+    }
+
+    fn begin(&mut self, context: &mut Context<Self>) {
+        let settings = self.settings.clone();
+        let connections = self.connections.clone();
+        let listening = async move { listen(settings, connections).await };
+        context.spawn(listening.into_actor(self).map(|outcome, _, context| {
+            use actix::ActorContext;
+            if let Err(error) = outcome {
+                // The supervision restarts the actor after its backoff, and gives up when that does not help.
+                tracing::error!(%error, "the alert listener failed");
+                context.stop();
+            }
+        }));
+    }
+}
+
+impl Actor for AlertReceiver {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.begin(context);
+    }
+}
+
+impl Supervised for AlertReceiver {
+    fn restarting(&mut self, context: &mut Self::Context) {
+        *self = Self::new(self.settings.clone());
+        self.begin(context);
+    }
+}
+
+async fn listen(settings: AlertReceiverSettings, connections: Arc<Semaphore>) -> io::Result<()> {
+    let listener = settings.listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { return Ok(()) };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if !settings.allow.allows(peer.ip()) {
+            tracing::warn!(%peer, "connection refused: not in the allow list");
+            continue;
+        }
+        let settings = settings.clone();
+        let serving = actix_rt::spawn(async move {
+            let _permit = permit;
+            serve(stream, peer, &settings).await;
+        });
+        actix_rt::spawn(async move {
+            if let Err(error) = serving.await
+                && let Ok(payload) = error.try_into_panic()
+            {
+                tracing::error!(%peer, what = panic_message(payload.as_ref()), "a connection failed");
+            }
+        });
+    }
+}
+
+/// Errors of `accept` that concern the connection, not the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn serve(stream: tokio::net::TcpStream, peer: SocketAddr, settings: &AlertReceiverSettings) {
+    let outcome = serve_author(stream, &settings.author, |packet: Vec<u8>| {
+        let settings = settings.clone();
+        async move { accept(packet, peer, &settings).await }
+    })
+    .await;
+    if let Err(error) = outcome {
+        tracing::warn!(%peer, %error, "no packet accepted from this connection");
+        count("rejected");
+    }
+}
+
+/// Journals a packet; only then may it be acknowledged.
+async fn accept(
+    packet: Vec<u8>,
+    peer: SocketAddr,
+    settings: &AlertReceiverSettings,
+) -> Result<Accepted, Rejected> {
+    let began = Instant::now();
+    let received = alerts::ReceivedPacket {
+        sha256: sha256_of_bytes(&packet),
+        received_at: settings.clock.now(),
+        source: format!("vtp {}", peer.ip()),
+        packet,
+    };
+    let stored = settings.journal.write(move |t| alerts::insert(t, &received)).await;
+    let (alert_id, is_new) = stored.map_err(|error| {
+        tracing::error!(%peer, %error, "a packet could not be journaled: it is not acknowledged");
+        Rejected { reason: "the packet could not be stored, send it again".to_owned() }
+    })?;
+    metrics::histogram!(metric::ALERT_ACKNOWLEDGE).record(began.elapsed().as_secs_f64());
+    count(if is_new { "new" } else { "duplicate" });
+    metrics::gauge!(metric::ALERT_LAST_RECEIVED).set(settings.clock.now().unix_seconds());
+    tracing::info!(%peer, alert_id, is_new, "packet journaled");
+    if is_new {
+        let trigger_manager = settings.trigger_manager.clone();
+        // The ack must not wait for the trigger manager: the packet is safe.
+        actix_rt::spawn(async move {
+            hint(&trigger_manager, TriggerManager::NAME, NoticeReceived { alert_id }).await;
+        });
+    }
+    Ok(Accepted)
+}
+
+fn count(result: &'static str) {
+    metrics::counter!(metric::ALERTS_RECEIVED, "source" => "vtp", "result" => result).increment(1);
+}

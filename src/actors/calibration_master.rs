@@ -1,0 +1,199 @@
+//! Calibration master: makes the masters of a night from its bias, dark and flat frames, validates them against those in force, and
+//! promotes the valid ones.
+//!
+//! It begins when no calibration frame has come for a while, or when told to. No frames, nothing done.
+
+use super::{
+    gp1_instance::Gp1Instance,
+    messages::{FrameArrived, MakeMasters, MasterPromoted},
+    pool::{PoolError, WorkerPool},
+    pump::{PassOutcome, Pump, Pumped, wake},
+    sending::hint,
+};
+use crate::{
+    clock::Clock,
+    fits::FitsStore,
+    gp1::{
+        Gp1Error,
+        masters::{MasterSettings, NightMasters, make_masters},
+    },
+    model::{FrameState, metric},
+    storage::{
+        journal::{Journal, JournalError, frames, masters},
+        local::LocalStorage,
+    },
+};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised,
+    WrapFuture,
+};
+use futures_util::future::LocalBoxFuture;
+use std::sync::Arc;
+
+/// Name under which calibration frames stand in the journal.
+pub const CALIBRATION_INSTANCE: &str = "calibration";
+
+/// What the actor works with; immutable, so that a restart begins from it.
+#[derive(Clone)]
+pub struct CalibrationMasterSettings {
+    /// Clock seconds without a new calibration frame after which the masters are made.
+    pub quiet_seconds: f64,
+    pub masters: MasterSettings,
+    pub store: Arc<dyn FitsStore>,
+    pub pool: WorkerPool,
+    pub journal: Journal,
+    pub storage: LocalStorage,
+    pub clock: Clock,
+    pub instances: Vec<(String, Addr<Gp1Instance>)>,
+}
+
+pub struct CalibrationMaster {
+    settings: CalibrationMasterSettings,
+    pump: Pump,
+    quiet_timer: Option<SpawnHandle>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CalibrationError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error(transparent)]
+    Masters(#[from] Gp1Error),
+}
+
+impl CalibrationMaster {
+    pub const NAME: &'static str = "calibration-master";
+
+    pub fn new(settings: CalibrationMasterSettings) -> Self {
+        Self { settings, pump: Pump::default(), quiet_timer: None }
+    }
+
+    /// Frames may have been left by an earlier life: the quiet time begins now.
+    fn begin(&mut self, context: &mut Context<Self>) {
+        self.wait_for_quiet(context);
+    }
+
+    fn wait_for_quiet(&mut self, context: &mut Context<Self>) {
+        if let Some(handle) = self.quiet_timer.take() {
+            context.cancel_future(handle);
+        }
+        let instant = self.settings.clock.now().plus_seconds(self.settings.quiet_seconds);
+        let sleep = self.settings.clock.sleep_until(instant);
+        let handle = context.spawn(sleep.into_actor(self).map(|guard, actor, context| {
+            actor.quiet_timer = None;
+            wake(actor, context, Some(guard));
+        }));
+        self.quiet_timer = Some(handle);
+    }
+}
+
+impl Actor for CalibrationMaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.begin(context);
+    }
+}
+
+impl Supervised for CalibrationMaster {
+    fn restarting(&mut self, context: &mut Self::Context) {
+        *self = Self::new(self.settings.clone());
+        self.begin(context);
+    }
+}
+
+impl Handler<FrameArrived> for CalibrationMaster {
+    type Result = ();
+
+    fn handle(&mut self, _hint: FrameArrived, context: &mut Self::Context) {
+        self.wait_for_quiet(context);
+    }
+}
+
+impl Handler<MakeMasters> for CalibrationMaster {
+    type Result = ();
+
+    fn handle(&mut self, _command: MakeMasters, context: &mut Self::Context) {
+        wake(self, context, None);
+    }
+}
+
+impl Pumped for CalibrationMaster {
+    fn pump(&mut self) -> &mut Pump {
+        &mut self.pump
+    }
+
+    fn pass(&mut self) -> LocalBoxFuture<'static, PassOutcome> {
+        let settings = self.settings.clone();
+        Box::pin(async move {
+            match make_from_arrived(&settings).await {
+                Ok(()) => PassOutcome::Done,
+                Err(error) => {
+                    tracing::error!(%error, "the masters of the night could not be made");
+                    PassOutcome::Done
+                }
+            }
+        })
+    }
+}
+
+async fn make_from_arrived(settings: &CalibrationMasterSettings) -> Result<(), CalibrationError> {
+    let (waiting, in_force) = settings
+        .journal
+        .read(|c| {
+            let waiting = frames::of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived)?;
+            Ok((waiting, masters::in_force(c)?))
+        })
+        .await?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(frames = waiting.len(), "making the masters of the night");
+    let job = settings.clone();
+    let NightMasters { masters: made, combined, failed } = settings
+        .pool
+        .run(move || {
+            make_masters(
+                &waiting,
+                &in_force,
+                &job.storage.masters(),
+                job.store.as_ref(),
+                &job.masters,
+            )
+        })
+        .await??;
+    let now = settings.clock.now();
+    let stored = made.clone();
+    settings
+        .journal
+        .write(move |t| {
+            for master in &stored {
+                masters::save(t, master, now)?;
+            }
+            for id in &combined {
+                frames::set_state(t, *id, FrameState::Combined, None)?;
+            }
+            for (id, reason) in &failed {
+                frames::set_state(t, *id, FrameState::Failed, Some(reason))?;
+            }
+            Ok(())
+        })
+        .await?;
+    for master in made {
+        let result = if master.valid { "promoted" } else { "rejected" };
+        let kind = master.kind.to_string();
+        metrics::counter!(metric::MASTERS, "kind" => kind, "result" => result).increment(1);
+        tracing::info!(
+            kind = %master.kind, instrument = master.instrument, filter = master.filter,
+            frames = master.frame_count, reason = master.reason, "master {result}"
+        );
+        if master.valid {
+            for (_, instance) in &settings.instances {
+                hint(instance, "gp1", MasterPromoted { sha256: master.sha256.clone() }).await;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The directory of a simulated night: what it was run with, whether it is finished, where things lie.
+
+use crate::storage::local::{StorageError, sha256_of_bytes, write_atomically};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum NightDirectoryError {
+    #[error("{path}: this night is finished; give another --out, or --fresh to run it again")]
+    Finished { path: PathBuf },
+    #[error("{path}: begun with another configuration or other arguments; give another --out, or --fresh")]
+    OtherConfiguration { path: PathBuf },
+    #[error("{path} is not empty and holds no simulated night; give another --out")]
+    Foreign { path: PathBuf },
+    #[error("{path}: {what}")]
+    Damaged { path: PathBuf, what: String },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// `night.json`: how a night was begun.
+#[derive(Debug, Serialize, Deserialize)]
+struct NightFile {
+    program_version: String,
+    /// SHA-256 of everything that decides the result.
+    fingerprint: String,
+    finished: bool,
+    /// The arguments and configuration, for people.
+    settings: serde_json::Value,
+}
+
+/// An opened directory of a night.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NightDirectory {
+    root: PathBuf,
+    is_resumed: bool,
+}
+
+impl NightDirectory {
+    /// Opens `root` for a night with these settings: new, or to be resumed if it was begun with the same ones.
+    pub fn open(
+        root: &Path,
+        settings: &serde_json::Value,
+        fresh: bool,
+    ) -> Result<Self, NightDirectoryError> {
+        let file = root.join("night.json");
+        let fingerprint = sha256_of_bytes(settings.to_string().as_bytes());
+        let known = read(&file)?;
+        if fresh && known.is_some() {
+            fs::remove_dir_all(root)
+                .map_err(|source| StorageError { path: root.to_owned(), source })?;
+        } else if let Some(known) = known {
+            if known.finished {
+                return Err(NightDirectoryError::Finished { path: root.to_owned() });
+            }
+            if known.fingerprint != fingerprint {
+                return Err(NightDirectoryError::OtherConfiguration { path: root.to_owned() });
+            }
+            return Ok(Self { root: root.to_owned(), is_resumed: true });
+        } else if root.exists() && !is_empty(root)? {
+            return Err(NightDirectoryError::Foreign { path: root.to_owned() });
+        }
+        fs::create_dir_all(root)
+            .map_err(|source| StorageError { path: root.to_owned(), source })?;
+        let begun = NightFile {
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint,
+            finished: false,
+            settings: settings.clone(),
+        };
+        write(&file, &begun)?;
+        Ok(Self { root: root.to_owned(), is_resumed: false })
+    }
+
+    /// Marks the night finished and writes its report.
+    pub fn finish(&self, report: &impl Serialize) -> Result<(), NightDirectoryError> {
+        write(&self.report_file(), report)?;
+        let file = self.root.join("night.json");
+        let mut night = read(&file)?.ok_or_else(|| NightDirectoryError::Damaged {
+            path: file.clone(),
+            what: "it is gone".to_owned(),
+        })?;
+        night.finished = true;
+        write(&file, &night)
+    }
+
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The controller's local data storage.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// What the science centre received.
+    pub fn science_centre(&self) -> PathBuf {
+        self.root.join("fsc")
+    }
+
+    pub fn catalogue_file(&self) -> PathBuf {
+        self.root.join("catalogue.csv")
+    }
+
+    pub fn truth_file(&self) -> PathBuf {
+        self.root.join("truth.json")
+    }
+
+    pub fn report_file(&self) -> PathBuf {
+        self.root.join("report.json")
+    }
+
+    /// The metrics as they were at the end.
+    pub fn metrics_file(&self) -> PathBuf {
+        self.root.join("metrics.txt")
+    }
+}
+
+fn is_empty(directory: &Path) -> Result<bool, StorageError> {
+    let mut entries = fs::read_dir(directory)
+        .map_err(|source| StorageError { path: directory.to_owned(), source })?;
+    Ok(entries.next().is_none())
+}
+
+fn read(file: &Path) -> Result<Option<NightFile>, NightDirectoryError> {
+    match fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+            NightDirectoryError::Damaged { path: file.to_owned(), what: error.to_string() }
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StorageError { path: file.to_owned(), source }.into()),
+    }
+}
+
+fn write(file: &Path, content: &impl Serialize) -> Result<(), NightDirectoryError> {
+    let text = serde_json::to_vec_pretty(content).map_err(|error| {
+        NightDirectoryError::Damaged { path: file.to_owned(), what: error.to_string() }
+    })?;
+    Ok(write_atomically(file, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_night_is_begun_once_resumed_and_never_run_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("night");
+        let settings = json!({"seed": 1});
+        let night = NightDirectory::open(&root, &settings, false).unwrap();
+        assert!(!night.is_resumed());
+        assert!(NightDirectory::open(&root, &settings, false).unwrap().is_resumed());
+        assert!(matches!(
+            NightDirectory::open(&root, &json!({"seed": 2}), false),
+            Err(NightDirectoryError::OtherConfiguration { .. })
+        ));
+        night.finish(&json!({"ok": true})).unwrap();
+        assert!(matches!(
+            NightDirectory::open(&root, &settings, false),
+            Err(NightDirectoryError::Finished { .. })
+        ));
+        assert!(!NightDirectory::open(&root, &settings, true).unwrap().is_resumed());
+    }
+
+    #[test]
+    fn a_directory_with_something_else_in_it_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("thesis.tex"), "x").unwrap();
+        for fresh in [false, true] {
+            assert!(matches!(
+                NightDirectory::open(directory.path(), &json!({}), fresh),
+                Err(NightDirectoryError::Foreign { .. })
+            ));
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! From a configuration to running actors, and back to a clean end.
+
+use crate::{
+    actors::{
+        alert_receiver::{AlertReceiver, AlertReceiverSettings},
+        calibration_master::{CalibrationMaster, CalibrationMasterSettings},
+        fsc_uploader::{FscUploader, FscUploaderSettings},
+        gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
+        image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
+        pool::WorkerPool,
+        product_maker::{ProductMaker, ProductMakerSettings},
+        status_collector::{StatusCollector, StatusCollectorSettings},
+        stopwatch::Stopwatches,
+        supervision::{ChildPolicy, Escalation, Supervision, UnknownActor, mailbox},
+        trigger_manager::{TriggerManager, TriggerManagerSettings},
+        web::{WebActor, WebActorSettings},
+    },
+    alerts::{
+        receiver::AuthorSettings, svom::PacketTable, transport::AllowList,
+        trigger_state::TriggerPolicy,
+    },
+    catalogs::Catalogue,
+    clock::Clock,
+    config::ControllerConfig,
+    fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    gp1::{self, router::Router, settings::InstanceSettings},
+    model::{ActorSnapshot, ActorState, UtcTime},
+    products::{DescriptorSet, ProductSettings},
+    storage::{journal::Journal, local::LocalStorage},
+    web::{metrics::Metrics, status::StatusSources},
+};
+use actix::{Actor, Addr, Context, Supervised};
+use actix_rt::Arbiter;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Messages a mailbox holds; senders wait beyond it.
+const MAILBOX_CAPACITY: usize = 256;
+/// The longest a clean shutdown waits for the pages to close.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where products are delivered.
+#[derive(Clone)]
+pub struct FscTarget {
+    pub url: String,
+    pub token: Option<String>,
+    pub timeout: Duration,
+}
+
+/// All that a controller is made of.
+pub struct ControllerParts {
+    pub config: ControllerConfig,
+    pub clock: Clock,
+    pub journal: Journal,
+    pub storage: LocalStorage,
+    pub catalogue: Arc<dyn Catalogue>,
+    pub keywords: KeywordMap,
+    /// In the order of gp1.cfg, which is the order of routing.
+    pub instances: Vec<InstanceSettings>,
+    pub router: Router,
+    pub products: ProductSettings,
+    pub descriptors: DescriptorSet,
+    pub source: ImageSource,
+    pub fsc: FscTarget,
+    pub metrics: Metrics,
+    /// `run` or `simulate`.
+    pub mode: &'static str,
+    pub started_at: UtcTime,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    #[error("cannot listen on {address} for {purpose}: {source}")]
+    Listen { address: String, purpose: &'static str, source: io::Error },
+    #[error("cannot start worker threads: {0}")]
+    Threads(#[from] io::Error),
+    #[error("alert configuration: {0}")]
+    Alerts(String),
+    #[error("cannot make an HTTP client: {0}")]
+    Client(reqwest::Error),
+    #[error("gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none")]
+    NoInstance,
+}
+
+/// A running controller.
+pub struct Controller {
+    supervision: Supervision,
+    arbiters: Vec<Arbiter>,
+    alert_address: SocketAddr,
+    web_address: SocketAddr,
+    web_running: Arc<Mutex<Option<crate::web::server::RunningWeb>>>,
+    /// Keeps every mailbox connected for as long as the controller lives.
+    _addresses: Addresses,
+}
+
+struct Addresses {
+    _trigger_manager: Addr<TriggerManager>,
+    _alert_receiver: Addr<AlertReceiver>,
+    _image_provider: Addr<ImageProvider>,
+    _instances: Vec<(String, Addr<Gp1Instance>)>,
+    _product_maker: Addr<ProductMaker>,
+    _uploader: Addr<FscUploader>,
+    _calibration_master: Addr<CalibrationMaster>,
+    _status_collector: Addr<StatusCollector>,
+    _web: Addr<WebActor>,
+}
+
+impl Controller {
+    /// Starts every actor, each on its own thread and under supervision. Must be called inside an actix system.
+    pub fn start(parts: ControllerParts) -> Result<Self, ControllerError> {
+        let ControllerParts { config, clock, journal, storage, .. } = &parts;
+        let alert_listener = listen(&config.alerts.listen, "alerts")?;
+        let web_listener = listen(&config.web.listen, "pages")?;
+        let alert_address = alert_listener.local_addr()?;
+        let web_address = web_listener.local_addr()?;
+
+        let supervision = Supervision::new(clock.clone(), journal.clone());
+        let mut launcher =
+            Launcher { supervision: supervision.clone(), policy: policy_of(config), arbiters: Vec::new() };
+        let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
+        let arrivals = Stopwatches::default();
+        let lateness = Stopwatches::default();
+
+        let (trigger_manager, trigger_mail) = mailbox::<TriggerManager>(MAILBOX_CAPACITY);
+        let (alert_receiver, alert_mail) = mailbox::<AlertReceiver>(MAILBOX_CAPACITY);
+        let (image_provider, image_mail) = mailbox::<ImageProvider>(MAILBOX_CAPACITY);
+        let (product_maker, product_mail) = mailbox::<ProductMaker>(MAILBOX_CAPACITY);
+        let (uploader, upload_mail) = mailbox::<FscUploader>(MAILBOX_CAPACITY);
+        let (calibration_master, calibration_mail) =
+            mailbox::<CalibrationMaster>(MAILBOX_CAPACITY);
+        let (status_collector, status_mail) = mailbox::<StatusCollector>(MAILBOX_CAPACITY);
+        let (web, web_mail) = mailbox::<WebActor>(MAILBOX_CAPACITY);
+
+        let mut instances = Vec::new();
+        let mut instance_mail = Vec::new();
+        for settings in &parts.instances {
+            let (address, mail) = mailbox::<Gp1Instance>(MAILBOX_CAPACITY);
+            instances.push((settings.name.clone(), address));
+            instance_mail.push(mail);
+        }
+        // The first section of gp1.cfg takes the alert frames: it is the source of products.
+        let deadline_instance =
+            parts.instances.first().map(|first| first.name.clone()).ok_or(ControllerError::NoInstance)?;
+
+        let packet_table = PacketTable::from_config(&config.alerts)
+            .map_err(|error| ControllerError::Alerts(error.to_string()))?;
+        let settings = TriggerManagerSettings {
+            packet_table: Arc::new(packet_table),
+            policy: TriggerPolicy::from_config(&config.alerts)
+                .map_err(|error| ControllerError::Alerts(error.to_string()))?,
+            first_result_seconds: config.deadlines.first_result_seconds,
+            epochs_minutes: config.deadlines.epochs_minutes.clone(),
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            instances: instances.clone(),
+            deadline_instance: deadline_instance.clone(),
+            lateness: lateness.clone(),
+        };
+        launcher.launch(TriggerManager::NAME, trigger_mail, settings, TriggerManager::new);
+
+        for ((settings, mail), (name, _)) in
+            parts.instances.iter().zip(instance_mail).zip(&instances)
+        {
+            let serves_deadlines = *name == deadline_instance;
+            let settings = Gp1InstanceSettings {
+                name: name.clone(),
+                factory: factory_of(&parts, settings, store.clone()),
+                pool: WorkerPool::start(&format!("gp1-{name}"), 1, 2)?,
+                journal: journal.clone(),
+                storage: storage.clone(),
+                clock: clock.clone(),
+                trigger_manager: trigger_manager.clone(),
+                product_maker: serves_deadlines.then(|| product_maker.clone()),
+                status_collector: status_collector.clone(),
+                arrivals: arrivals.clone(),
+            };
+            launcher.launch(&Gp1Instance::actor_name(name), mail, settings, Gp1Instance::new);
+        }
+
+        let settings = ProductMakerSettings {
+            descriptors: Arc::new(parts.descriptors.clone()),
+            products: parts.products.clone(),
+            store: store.clone(),
+            pool: WorkerPool::start("products", 1, 2)?,
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            uploader: uploader.clone(),
+        };
+        launcher.launch(ProductMaker::NAME, product_mail, settings, ProductMaker::new);
+
+        let settings = FscUploaderSettings {
+            client: reqwest::Client::builder().build().map_err(ControllerError::Client)?,
+            url: parts.fsc.url.clone(),
+            token: parts.fsc.token.clone(),
+            timeout: parts.fsc.timeout,
+            journal: journal.clone(),
+            clock: clock.clone(),
+            trigger_manager: trigger_manager.clone(),
+            lateness,
+        };
+        launcher.launch(FscUploader::NAME, upload_mail, settings, FscUploader::new);
+
+        let settings = CalibrationMasterSettings {
+            quiet_seconds: config.calibration.quiet_seconds,
+            masters: gp1::masters::MasterSettings::from(&config.calibration),
+            store: store.clone(),
+            pool: WorkerPool::start("calibration", 1, 2)?,
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            instances: instances.clone(),
+        };
+        launcher.launch(
+            CalibrationMaster::NAME,
+            calibration_mail,
+            settings,
+            CalibrationMaster::new,
+        );
+
+        let settings = StatusCollectorSettings {
+            period_seconds: config.status.period_seconds,
+            pool: WorkerPool::start("status", 1, 2)?,
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+        };
+        launcher.launch(StatusCollector::NAME, status_mail, settings, StatusCollector::new);
+
+        let settings = ImageProviderSettings {
+            source: parts.source.clone(),
+            keywords: parts.keywords.clone(),
+            router: parts.router.clone(),
+            store,
+            pool: WorkerPool::start("images", 1, 2)?,
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            instances: instances.clone(),
+            calibration_master: calibration_master.clone(),
+            arrivals,
+        };
+        launcher.launch(ImageProvider::NAME, image_mail, settings, ImageProvider::new);
+
+        let settings = AlertReceiverSettings {
+            listener: Arc::new(alert_listener),
+            allow: AllowList::parse(&config.alerts.allow)
+                .map_err(|error| ControllerError::Alerts(error.to_string()))?,
+            author: AuthorSettings::from_config(&config.alerts),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            trigger_manager: trigger_manager.clone(),
+        };
+        launcher.launch(AlertReceiver::NAME, alert_mail, settings, AlertReceiver::new);
+
+        let web_running = Arc::new(Mutex::new(None));
+        let published = supervision.clone();
+        let settings = WebActorSettings {
+            listener: Arc::new(web_listener),
+            sources: StatusSources {
+                journal: journal.clone(),
+                clock: clock.clone(),
+                actors: Arc::new(move || published.snapshot()),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                mode: parts.mode.to_owned(),
+                started_at: parts.started_at,
+                directory: storage.root().to_owned(),
+            },
+            metrics: parts.metrics.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            running: web_running.clone(),
+        };
+        launcher.launch(WebActor::NAME, web_mail, settings, WebActor::new);
+
+        Ok(Self {
+            supervision,
+            arbiters: launcher.arbiters,
+            alert_address,
+            web_address,
+            web_running,
+            _addresses: Addresses {
+                _trigger_manager: trigger_manager,
+                _alert_receiver: alert_receiver,
+                _image_provider: image_provider,
+                _instances: instances,
+                _product_maker: product_maker,
+                _uploader: uploader,
+                _calibration_master: calibration_master,
+                _status_collector: status_collector,
+                _web: web,
+            },
+        })
+    }
+
+    /// Where authors send packets.
+    pub fn alert_address(&self) -> SocketAddr {
+        self.alert_address
+    }
+
+    /// Where the pages are.
+    pub fn web_address(&self) -> SocketAddr {
+        self.web_address
+    }
+
+    /// The actors as they stand.
+    pub fn actors(&self) -> Vec<ActorSnapshot> {
+        self.supervision.snapshot()
+    }
+
+    /// Makes an actor panic, to try the supervision.
+    pub fn kill(&self, actor: &str) -> Result<(), UnknownActor> {
+        self.supervision.kill(actor)
+    }
+
+    /// A handle for killing actors from elsewhere.
+    pub fn supervision(&self) -> Supervision {
+        self.supervision.clone()
+    }
+
+    /// Waits until an actor has failed too often.
+    pub async fn escalated(&self) -> Escalation {
+        let mut escalations = self.supervision.escalations();
+        loop {
+            let seen = escalations.borrow_and_update().clone();
+            if let Some(escalation) = seen {
+                return escalation;
+            }
+            if escalations.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether every actor runs.
+    pub fn is_healthy(&self) -> bool {
+        self.actors().iter().all(|actor| actor.state == ActorState::Running)
+    }
+
+    /// Ends the actors. What was begun is in the journal; the next start goes on from there.
+    pub async fn shut_down(self) {
+        let running = self.web_running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running
+            && tokio::time::timeout(SHUTDOWN_PATIENCE, running.stop()).await.is_err()
+        {
+            tracing::warn!("the pages did not close in time");
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+/// Starts actors of any type under one policy, each with its own arbiter (its own failure domain).
+struct Launcher {
+    supervision: Supervision,
+    policy: ChildPolicy,
+    arbiters: Vec<Arbiter>,
+}
+
+impl Launcher {
+    fn launch<A, S>(
+        &mut self,
+        name: &str,
+        mail: crate::actors::supervision::Mailbox<A>,
+        settings: S,
+        make: fn(S) -> A,
+    ) where
+        A: Actor<Context = Context<A>> + Supervised,
+        S: Send + 'static,
+    {
+        let arbiter = Arbiter::new();
+        self.supervision
+            .start(&arbiter.handle(), name, self.policy, mail, move |_| make(settings));
+        self.arbiters.push(arbiter);
+    }
+}
+
+fn policy_of(config: &ControllerConfig) -> ChildPolicy {
+    let supervision = &config.supervision;
+    ChildPolicy {
+        maximum_restarts: supervision.maximum_restarts,
+        period: Duration::from_secs(supervision.period_seconds),
+        first_backoff: Duration::from_millis(supervision.first_backoff_milliseconds),
+        maximum_backoff: Duration::from_millis(supervision.maximum_backoff_milliseconds),
+        ..ChildPolicy::default()
+    }
+}
+
+fn factory_of(
+    parts: &ControllerParts,
+    settings: &InstanceSettings,
+    store: Arc<dyn FitsStore>,
+) -> InstanceFactory {
+    let settings = settings.clone();
+    let catalogue = parts.catalogue.clone();
+    let keywords = parts.keywords.clone();
+    Arc::new(move || {
+        gp1::pipeline::Instance::new(
+            settings.clone(),
+            catalogue.clone(),
+            store.clone(),
+            keywords.clone(),
+        )
+    })
+}
+
+fn listen(address: &str, purpose: &'static str) -> Result<TcpListener, ControllerError> {
+    TcpListener::bind(address).map_err(|source| ControllerError::Listen {
+        address: address.to_owned(),
+        purpose,
+        source,
+    })
+}
