@@ -1,0 +1,169 @@
+//! `gic simulate`.
+
+use super::{
+    Failure,
+    logging::{self, LogArguments},
+    progress::TerminalProgress,
+};
+use crate::{
+    config::SimulationConfig,
+    controller::{
+        night_directory::NightDirectoryError,
+        simulated_night::{KillOrder, NightError, NightWatcher},
+        simulation_setup::{ArchiveOptions, NightOptions, SetupError, simulate_night},
+    },
+    model::UtcTime,
+};
+use anyhow::anyhow;
+use clap::Args;
+use std::{path::PathBuf, str::FromStr, sync::Arc};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gic simulate\n  gic simulate --seed 7 --json\n  \
+    gic simulate --archive nights/20191016 --catalog field.csv --out trial\n  \
+    gic simulate --kill gp1-svom@290")]
+pub struct SimulateArguments {
+    /// Sky, camera and story (default: built in)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Replay the frames of this directory instead of a synthetic sky
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+    /// Local catalogue of the field, CSV: id,kind,ra,dec,mag
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+    /// Blur and cut the catalogue as the default sky's is: 50 mas, 0.03 mag, 19.5
+    #[arg(long, requires = "catalog")]
+    blur_catalog: bool,
+    /// Truth of the archive, a directory of tables, to compare the result with
+    #[arg(long, value_name = "DIR", requires = "archive")]
+    truth: Option<PathBuf>,
+    /// Send this VOEvent packet instead of the story's
+    #[arg(long, value_name = "FILE", requires = "archive")]
+    alert: Option<PathBuf>,
+    /// Time of the burst (archive: default 120 s before the first object frame)
+    #[arg(long, value_name = "UTC", requires = "archive")]
+    t0: Option<UtcTime>,
+    /// Let the archive's frames arrive this many seconds apart
+    #[arg(long, value_name = "SECONDS", requires = "archive")]
+    interval: Option<f64>,
+    /// How many times faster than real time the clock may run
+    #[arg(long, value_name = "N")]
+    speed: Option<f64>,
+    /// Seed of the sky and its noise
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Directory of the night; given again, an interrupted night goes on
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Begin again in --out, throwing away the night that is there
+    #[arg(long)]
+    fresh: bool,
+    /// Make an actor panic T seconds after T0 (may be given several times)
+    #[arg(long, value_name = "ACTOR@T")]
+    kill: Vec<KillOrder>,
+    /// Let the clock run free: lateness then shows in the results
+    #[arg(long)]
+    no_hold: bool,
+    /// Where the pages are served while the night runs
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    web: String,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    log: LogArguments,
+}
+
+impl FromStr for KillOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = || format!("'{text}' is not ACTOR@SECONDS, as gp1-svom@290");
+        let (actor, seconds) = text.split_once('@').ok_or_else(form)?;
+        let seconds: f64 = seconds.trim_end_matches('s').parse().map_err(|_| form())?;
+        if actor.is_empty() || !seconds.is_finite() {
+            return Err(form());
+        }
+        Ok(Self { actor: actor.to_owned(), seconds_after_t0: seconds })
+    }
+}
+
+pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
+    logging::install(&arguments.log, "warn");
+    let mut config = match &arguments.config {
+        Some(file) => SimulationConfig::read(file).map_err(super::config::failure)?,
+        None => SimulationConfig::default(),
+    };
+    if let Some(seed) = arguments.seed {
+        config.seed = seed;
+    }
+    if let Some(speed) = arguments.speed {
+        if !(speed.is_finite() && speed > 0.0) {
+            return Err(Failure::Usage(anyhow!("--speed {speed}: it must be above 0")));
+        }
+        config.speed = speed;
+    }
+    let options = NightOptions {
+        config,
+        archive: arguments.archive.map(|directory| ArchiveOptions {
+            directory,
+            alert: arguments.alert,
+            t0: arguments.t0,
+            interval_seconds: arguments.interval,
+            truth: arguments.truth,
+        }),
+        catalogue: arguments.catalog,
+        blur_catalogue: arguments.blur_catalog,
+        out: arguments.out,
+        fresh: arguments.fresh,
+        kills: arguments.kill,
+        holds: !arguments.no_hold,
+        web: arguments.web,
+    };
+    let watcher: Arc<dyn NightWatcher> = Arc::new(TerminalProgress::new(arguments.json));
+    let report = actix_rt::System::new()
+        .block_on(simulate_night(options, watcher))
+        .map_err(failure)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.text());
+    }
+    if report.verdict.ok {
+        Ok(())
+    } else {
+        Err(Failure::Invalid(anyhow!(
+            "the night is not as it should be: {}",
+            report.verdict.complaints.join("; ")
+        )))
+    }
+}
+
+fn failure(error: SetupError) -> Failure {
+    match error {
+        SetupError::InputMissing { .. } => Failure::InputMissing(error.into()),
+        SetupError::Usage(_) => Failure::Usage(error.into()),
+        SetupError::Night(NightError::Kill(_)) => Failure::Usage(error.into()),
+        SetupError::Directory(
+            NightDirectoryError::Finished { .. }
+            | NightDirectoryError::OtherConfiguration { .. }
+            | NightDirectoryError::Foreign { .. },
+        ) => Failure::Usage(error.into()),
+        other => Failure::Failed(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kill_orders_are_read() {
+        let order: KillOrder = "gp1-svom@290".parse().unwrap();
+        assert_eq!(order, KillOrder { actor: "gp1-svom".to_owned(), seconds_after_t0: 290.0 });
+        for text in ["gp1-svom", "@3", "web@soon", "web@inf"] {
+            assert!(text.parse::<KillOrder>().is_err(), "{text}");
+        }
+    }
+}
