@@ -145,6 +145,8 @@ pub struct CatalogueSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CalibrationSettings {
+    /// Masters are made when no calibration frame has come for so long (clock time).
+    pub quiet_seconds: f64,
     pub minimum_frames: usize,
     pub clip_sigma: f64,
     /// Allowed mean of candidate minus master.
@@ -243,6 +245,7 @@ impl Default for CatalogueSettings {
 impl Default for CalibrationSettings {
     fn default() -> Self {
         Self {
+            quiet_seconds: 60.0,
             minimum_frames: 3,
             clip_sigma: 4.0,
             mean_difference: [-2.0, 2.0],
