@@ -1,12 +1,27 @@
 //! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
 
+mod card_format;
 pub mod cfitsio;
+mod cfitsio_handle;
+mod checksum;
+mod column_form;
+pub mod file_stem;
 pub mod header;
 pub mod keywords;
+mod layout;
 pub mod pure;
+mod replacement;
+pub mod screening;
+#[cfg(test)]
+mod store_tests;
+mod structure;
 pub mod table;
+mod tiles;
+pub mod wcs_cards;
 
+pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
+pub use screening::{Screening, screen};
 pub use table::{Column, ColumnData, Table};
 
 use crate::imaging::Image;
