@@ -131,10 +131,7 @@ async fn deliver(settings: &FscUploaderSettings, product: ProductRow) -> Result<
             let text = error.to_string();
             tracing::warn!(product = %key, error = text, attempts = product.attempts + 1,
                 "not delivered; it stays in the outbox");
-            settings
-                .journal
-                .write(move |t| products::set_attempt_failed(t, &key, &text))
-                .await?;
+            settings.journal.write(move |t| products::set_attempt_failed(t, &key, &text)).await?;
             tokio::time::sleep(backoff(product.attempts)).await;
             Ok(())
         }
@@ -172,10 +169,7 @@ async fn store_receipt(
     metrics::counter!(metric::PRODUCTS, "card" => key.card.clone(), "result" => result)
         .increment(1);
     let (stored_key, at) = (key, settings.clock.now());
-    settings
-        .journal
-        .write(move |t| products::set_answered(t, &stored_key, &receipt, at))
-        .await?;
+    settings.journal.write(move |t| products::set_answered(t, &stored_key, &receipt, at)).await?;
     settle_deadlines(settings).await
 }
 

@@ -292,7 +292,8 @@ impl Worker {
         let burst = deadline.burst_id.clone();
         let name = self.settings.name.clone();
         // The frames whose last byte had arrived by the instant; a catch-up serves what there is now.
-        let until = if deadline.cause.is_some() { self.settings.clock.now() } else { deadline.due_at };
+        let until =
+            if deadline.cause.is_some() { self.settings.clock.now() } else { deadline.due_at };
         let found = self
             .settings
             .journal
@@ -318,10 +319,8 @@ impl Worker {
             .await?;
         tracing::info!(burst = deadline.burst_id, deadline = %deadline.name, "analysis ready");
         if let Some(product_maker) = &self.settings.product_maker {
-            let message = AnalysisReady {
-                burst_id: deadline.burst_id.clone(),
-                deadline: deadline.name,
-            };
+            let message =
+                AnalysisReady { burst_id: deadline.burst_id.clone(), deadline: deadline.name };
             hint(product_maker, ProductMaker::NAME, message).await;
         }
         Ok(())
@@ -434,8 +433,8 @@ fn rebuilt(
 ) -> Result<Instance, InstanceError> {
     let mut instance = factory();
     let wanted = name.to_owned();
-    let reduced = journal
-        .read_blocking(move |c| frames::of_instance(c, &wanted, FrameState::Reduced))?;
+    let reduced =
+        journal.read_blocking(move |c| frames::of_instance(c, &wanted, FrameState::Reduced))?;
     let open: Vec<Trigger> = journal.read_blocking(triggers::all)?;
     if !reduced.is_empty() {
         tracing::info!(instance = name, frames = reduced.len(), "rebuilding the image state");

@@ -21,9 +21,7 @@ use crate::{
         local::{LocalStorage, StorageError, move_file, sha256_of_file},
     },
 };
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture};
 use futures_util::future::LocalBoxFuture;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -87,11 +85,7 @@ impl ImageProvider {
     pub const NAME: &'static str = "image-provider";
 
     pub fn new(settings: ImageProviderSettings) -> Self {
-        Self {
-            settings,
-            pump: Pump::default(),
-            incomplete: Incomplete::default(),
-        }
+        Self { settings, pump: Pump::default(), incomplete: Incomplete::default() }
     }
 
     fn begin(&mut self, context: &mut Context<Self>) {
@@ -108,12 +102,7 @@ impl ImageProvider {
     }
 
     /// Drops the frames of a feed that have not arrived yet, each at its instant.
-    fn follow(
-        &mut self,
-        feed: Arc<dyn FrameFeed>,
-        guard: WorkGuard,
-        context: &mut Context<Self>,
-    ) {
+    fn follow(&mut self, feed: Arc<dyn FrameFeed>, guard: WorkGuard, context: &mut Context<Self>) {
         let settings = self.settings.clone();
         let following = async move { follow_feed(&settings, feed, guard).await };
         context.spawn(following.into_actor(self).map(|outcome, _, context| {
@@ -231,7 +220,11 @@ fn list_images(directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
 enum Reading {
     Frame(Box<frames::ArrivedFrame>),
     /// Not complete, or not readable: how large it is, and why.
-    Unusable { size: u64, reason: &'static str, detail: String },
+    Unusable {
+        size: u64,
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 async fn take_in(
@@ -304,7 +297,10 @@ async fn journal_frame(
     };
     settings.arrivals.start(frame_id);
     tracing::info!(
-        frame = name, instance, took_milliseconds = began.elapsed().as_millis() as u64, "frame arrived"
+        frame = name,
+        instance,
+        took_milliseconds = began.elapsed().as_millis() as u64,
+        "frame arrived"
     );
     if state != FrameState::Arrived {
         count(&instance, "ignored");
@@ -330,9 +326,8 @@ fn read_and_place(
     is_ours: bool,
     now: UtcTime,
 ) -> Result<Reading, ProviderError> {
-    let size = fs::metadata(file)
-        .map_err(|source| StorageError { path: file.to_owned(), source })?
-        .len();
+    let size =
+        fs::metadata(file).map_err(|source| StorageError { path: file.to_owned(), source })?.len();
     if let Err(error) = screening::screen(file) {
         return Ok(Reading::Unusable { size, reason: "damaged", detail: error.to_string() });
     }
@@ -464,7 +459,9 @@ mod tests {
 
     #[test]
     fn the_frame_name_is_the_file_name_without_its_endings() {
-        for file in ["20191016T042001C0o.fits", "20191016T042001C0o.fits.fz", "x/20191016T042001C0o.FITS"] {
+        for file in
+            ["20191016T042001C0o.fits", "20191016T042001C0o.fits.fz", "x/20191016T042001C0o.FITS"]
+        {
             assert_eq!(frame_name(Path::new(file)), "20191016T042001C0o");
         }
     }

@@ -175,13 +175,8 @@ async fn make_product(
     let (path, sha256) = settings
         .pool
         .run(move || {
-            let tables = products::make(
-                &job_key.card,
-                &job_result,
-                &job.products,
-                date,
-                &job.descriptors,
-            )?;
+            let tables =
+                products::make(&job_key.card, &job_result, &job.products, date, &job.descriptors)?;
             let findings = products::validate(&tables, &job_key.card, &job.descriptors);
             if !findings.is_empty() {
                 let findings =
@@ -195,10 +190,7 @@ async fn make_product(
         })
         .await??;
     let made = key.clone();
-    settings
-        .journal
-        .write(move |t| journal::products::set_made(t, &made, &path, &sha256))
-        .await?;
+    settings.journal.write(move |t| journal::products::set_made(t, &made, &path, &sha256)).await?;
     tracing::info!(product = %key, "product made");
     hint(&settings.uploader, FscUploader::NAME, ProductReady { key: key.clone() }).await;
     Ok(())

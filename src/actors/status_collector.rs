@@ -14,9 +14,7 @@ use crate::{
         local::{LocalStorage, StorageError, move_file, write_atomically},
     },
 };
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use futures_util::future::LocalBoxFuture;
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
@@ -134,8 +132,10 @@ async fn write_status(settings: &StatusCollectorSettings) -> Result<(), StatusEr
                 sensor: readings.into_values().collect(),
             };
             let path = job.storage.status().join(format!("status-{}.json", now.compact()));
-            let text = serde_json::to_vec_pretty(&file)
-                .map_err(|error| StorageError { path: path.clone(), source: io::Error::other(error) })?;
+            let text = serde_json::to_vec_pretty(&file).map_err(|error| StorageError {
+                path: path.clone(),
+                source: io::Error::other(error),
+            })?;
             write_atomically(&path, &text)?;
             // Only now may the providers' files leave the incoming directory.
             for file in consumed {
@@ -206,16 +206,22 @@ async fn own_readings(
 ) -> Result<Vec<SensorReading>, StatusError> {
     let (counts, newest, outbox) = settings
         .journal
-        .read(|c| {
-            Ok((frames::counts(c)?, frames::recent(c, 50)?, products::outbox_depth(c)?))
-        })
+        .read(|c| Ok((frames::counts(c)?, frames::recent(c, 50)?, products::outbox_depth(c)?)))
         .await?;
     let mut readings = Vec::new();
     for (instance, state, count) in counts {
         let name = format!("gp1-{instance}-frames-{state}");
         readings.push(reading(&name, &instance, "frames", "integer", "", count.to_string(), now));
     }
-    readings.push(reading("gic-outbox-depth", "gic", "products", "integer", "", outbox.to_string(), now));
+    readings.push(reading(
+        "gic-outbox-depth",
+        "gic",
+        "products",
+        "integer",
+        "",
+        outbox.to_string(),
+        now,
+    ));
     let last = newest.iter().find_map(|frame| Some((frame, frame.quality.as_ref()?)));
     if let Some((frame, quality)) = last {
         readings.extend(quality_readings(&frame.instance, quality, now));

@@ -100,11 +100,10 @@ impl TriggerManager {
             }
             let sleep = self.settings.clock.sleep_until(due_at);
             let timer_key = key.clone();
-            let handle =
-                context.spawn(sleep.into_actor(self).map(move |guard, actor, context| {
-                    actor.timers.remove(&timer_key);
-                    wake(actor, context, Some(guard));
-                }));
+            let handle = context.spawn(sleep.into_actor(self).map(move |guard, actor, context| {
+                actor.timers.remove(&timer_key);
+                wake(actor, context, Some(guard));
+            }));
             self.timers.insert(key, (due_at, handle));
         }
     }
@@ -232,7 +231,9 @@ async fn apply_packet(
             tracing::info!(alert_id, packet = %notice.packet_name, reason, "notice archived");
             settings
                 .journal
-                .write(move |t| alerts::settle(t, alert_id, "archived", Some(&reason), Some(&notice)))
+                .write(move |t| {
+                    alerts::settle(t, alert_id, "archived", Some(&reason), Some(&notice))
+                })
                 .await?;
         }
         Outcome::Opened(trigger) => {

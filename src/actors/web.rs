@@ -69,7 +69,8 @@ impl WebActor {
         }));
         context.run_interval(UPKEEP, |actor, context| {
             actor.settings.metrics.upkeep();
-            let refresh = refresh_gauges(actor.settings.journal.clone(), actor.settings.clock.clone());
+            let refresh =
+                refresh_gauges(actor.settings.journal.clone(), actor.settings.clock.clone());
             context.spawn(refresh.into_actor(actor));
         });
     }
@@ -90,9 +91,8 @@ impl Supervised for WebActor {
 }
 
 async fn refresh_gauges(journal: Journal, clock: Clock) {
-    let found = journal
-        .read(|c| Ok((alerts::last_received_at(c)?, products::outbox_depth(c)?)))
-        .await;
+    let found =
+        journal.read(|c| Ok((alerts::last_received_at(c)?, products::outbox_depth(c)?))).await;
     let Ok((last, outbox)) = found else { return };
     metrics::gauge!(metric::OUTBOX_DEPTH).set(outbox as f64);
     if let Some(last) = last {

@@ -381,6 +381,8 @@ mod tests {
             message("[story]\ncadence_seconds = 10.0\n").contains("at least exposure_seconds = 50")
         );
         assert!(message("[sky]\nfilter = \"r\"\n").contains("sky.filter = r"));
-        assert!(message("[sky.afterglow]\noffset_arcsec = [nan, 0]\n").starts_with("s.toml, line 2"));
+        assert!(
+            message("[sky.afterglow]\noffset_arcsec = [nan, 0]\n").starts_with("s.toml, line 2")
+        );
     }
 }

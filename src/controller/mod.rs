@@ -5,6 +5,7 @@ pub mod night_directory;
 pub mod night_plan;
 pub mod report;
 pub mod run;
+pub mod run_setup;
 pub mod simulated_night;
 pub mod simulation_setup;
 mod wiring;

@@ -68,8 +68,7 @@ impl FrameFeed for SyntheticFeed {
     }
 
     fn produce(&self, index: usize, directory: &Path) -> Result<PathBuf, FeedError> {
-        let happening =
-            self.happenings.get(index).ok_or(FeedError::NoSuchFrame { index })?;
+        let happening = self.happenings.get(index).ok_or(FeedError::NoSuchFrame { index })?;
         let frame = match *happening {
             Happening::Calibration(number) => self.night.calibration(number)?,
             Happening::ProgrammeFrame(number) => self.night.programme_frame(number)?,
@@ -79,10 +78,8 @@ impl FrameFeed for SyntheticFeed {
             }
         };
         let path = directory.join(&frame.file_name);
-        self.store.write_images(
-            &path,
-            &[("", &frame.header, &frame.data, PixelFormat::Unsigned16)],
-        )?;
+        self.store
+            .write_images(&path, &[("", &frame.header, &frame.data, PixelFormat::Unsigned16)])?;
         Ok(path)
     }
 }

@@ -1,8 +1,7 @@
 //! What the keys of `simulation.toml` mean for the sky, the camera and the story.
 
 use super::{
-    CameraParameters, CatalogueParameters, SkyParameters, StoryParameters,
-    sky::AfterglowParameters,
+    CameraParameters, CatalogueParameters, SkyParameters, StoryParameters, sky::AfterglowParameters,
 };
 use crate::config::SimulationConfig;
 

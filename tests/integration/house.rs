@@ -138,6 +138,7 @@ fn no_room_is_called_after_nothing() {
 
 #[test]
 fn groups_and_paths_are_read_alike() {
-    let text = "use crate::{\n a::{b, c::d},\n clock::Clock,\n model,\n};\nlet x = crate::fits::y();";
+    let text =
+        "use crate::{\n a::{b, c::d},\n clock::Clock,\n model,\n};\nlet x = crate::fits::y();";
     assert_eq!(rooms_used(text), ["a", "clock", "model", "fits"]);
 }

@@ -1,0 +1,150 @@
+//! From `gic.toml` to the parts of a headless run.
+
+use super::{
+    ControllerParts, FscTarget,
+    assembly::{AssemblyError, Pipelines, keyword_map},
+};
+use crate::{
+    actors::image_provider::ImageSource,
+    catalogs::{
+        Catalogue,
+        local::{LocalCatalogue, LocalCatalogueError, NoCatalogue},
+    },
+    clock::Clock,
+    config::{ConfigError, ControllerConfig, Gp1Config, PathMap},
+    products::{DescriptorError, DescriptorSet, ProductSettings},
+    storage::{
+        journal::{Journal, JournalError},
+        local::{LocalStorage, StorageError},
+    },
+    web::metrics::{Metrics, MetricsError},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What `gic run` is given.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunSetupError {
+    #[error(transparent)]
+    Config(ConfigError),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Missing(Vec<ConfigError>),
+    #[error(transparent)]
+    Assembly(AssemblyError),
+    #[error("token file {path}: {source}")]
+    Token { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Catalogue(#[from] LocalCatalogueError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+impl From<ConfigError> for RunSetupError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<AssemblyError> for RunSetupError {
+    fn from(error: AssemblyError) -> Self {
+        match error {
+            AssemblyError::Config(error) => Self::Config(error),
+            other => Self::Assembly(other),
+        }
+    }
+}
+
+/// Reads everything a run needs; nothing is started yet.
+pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupError> {
+    let mut config = match &options.config {
+        Some(file) => {
+            let config = ControllerConfig::read(file)?;
+            let missing = config.check_paths(file);
+            if !missing.is_empty() {
+                return Err(RunSetupError::Missing(missing));
+            }
+            config
+        }
+        None => ControllerConfig::embedded()?,
+    };
+    if let Some(data) = &options.data {
+        config.data.directory = data.clone();
+    }
+    let storage = LocalStorage::open(&config.data.directory)?;
+    let journal = Journal::open(&storage.journal())?;
+    let keywords = keyword_map(&config)?;
+    let gp1 = match &config.gp1.config {
+        Some(file) => Gp1Config::read(file)?,
+        None => Gp1Config::embedded()?,
+    };
+    // The shipped gp1.cfg leaves directories to the data storage; a site's own one names them.
+    let workspace = config.gp1.config.is_none().then(|| storage.calibrated());
+    let pipelines = Pipelines::load(&gp1, &PathMap::default(), &keywords, workspace.as_deref())?;
+    let watched = match (&config.images.directory, &config.gp1.config) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(_)) => gp1.input.clone(),
+        (None, None) => storage.incoming(),
+    };
+    let clock = Clock::real();
+    let started_at = clock.now();
+    Ok(ControllerParts {
+        fsc: FscTarget {
+            url: config.fsc.upload_url.clone(),
+            token: token(&config)?,
+            timeout: Duration::from_secs_f64(config.fsc.timeout_seconds),
+        },
+        source: ImageSource::Directory {
+            path: watched,
+            scan: Duration::from_secs_f64(config.images.scan_seconds),
+        },
+        catalogue: catalogue(config.catalogue.file.as_deref())?,
+        products: ProductSettings::from(&config),
+        descriptors: match &config.products.descriptors {
+            Some(directory) => DescriptorSet::load(directory)?,
+            None => DescriptorSet::embedded()?,
+        },
+        config,
+        clock,
+        journal,
+        storage,
+        keywords,
+        instances: pipelines.instances,
+        router: pipelines.router,
+        metrics: Metrics::install()?,
+        mode: "run",
+        started_at,
+    })
+}
+
+fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, LocalCatalogueError> {
+    match file {
+        Some(file) => Ok(Arc::new(LocalCatalogue::open(file)?)),
+        None => Ok(Arc::new(NoCatalogue)),
+    }
+}
+
+/// The bearer token of the science centre: from its file, else from the environment, else none.
+pub fn token(config: &ControllerConfig) -> Result<Option<String>, RunSetupError> {
+    if let Some(path) = &config.fsc.token_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RunSetupError::Token { path: path.clone(), source })?;
+        return Ok(Some(text.trim().to_owned()));
+    }
+    let name = &config.fsc.token_environment;
+    Ok((!name.is_empty()).then(|| std::env::var(name).ok()).flatten())
+}
