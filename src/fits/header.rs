@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Value of a card (FITS Standard 4.0, §4.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CardValue {
@@ -11,6 +12,10 @@ pub enum CardValue {
     Text(String),
 }
 
+/// One card of a header.
+///
+/// A card without a value is a commentary (`COMMENT`, `HISTORY`), a keyword whose value is undefined, or a card that
+/// could not be read: then the comment holds its text. Engines write the two last kinds as `COMMENT` cards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// At most eight characters, upper case. `HISTORY` and `COMMENT` may repeat and have no value.

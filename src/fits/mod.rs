@@ -1,10 +1,21 @@
 //! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
 
+mod card_format;
 pub mod cfitsio;
+mod cfitsio_handle;
+mod checksum;
+mod column_form;
 pub mod header;
 pub mod keywords;
+mod layout;
 pub mod pure;
+mod replacement;
+pub mod screening;
+#[cfg(test)]
+mod store_tests;
+mod structure;
 pub mod table;
+mod tiles;
 
 pub use header::{Card, CardValue, Header};
 pub use table::{Column, ColumnData, Table};

@@ -1,32 +1,244 @@
-//! The fitsio-pure engine.
+//! The fitsio-pure engine, for files from outside: no C, no `unsafe`, nothing trusted.
+//!
+//! The chain of HDUs is checked against the length of the file first ([`super::structure`]); fitsio-pure then sees only the
+//! cards that describe the layout, and decodes pixels, tiles and columns. A panic inside it counts as damage.
 
-use super::{FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat};
+use super::card_format::{is_structural, keyword_of};
+use super::column_form::{ColumnForm, ColumnKind};
+use super::layout::{self, NewHdu};
+use super::structure::{self, BLOCK_LENGTH, Chain, Hdu, HduKind, StructureError};
+use super::{
+    Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
+    checksum, replacement, tiles,
+};
 use crate::imaging::Image;
-use std::path::Path;
+use fitsio_pure::bintable::{self, BinaryColumnData};
+use ndarray::Array2;
+use std::fs;
+use std::io::{Cursor, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// Longest file that is read: it is held in memory. The greatest image allowed takes 1.6 GB as floats.
+const MAXIMUM_FILE: u64 = 2_000_000_000;
+/// Longest gzip file that is unfolded: fitsio-pure sets no limit of its own, and deflate packs up to 1032 bytes into one.
+pub(super) const MAXIMUM_GZIP_FILE: u64 = 500_000;
 
 /// The fitsio-pure engine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PureRust;
 
+/// A file in memory whose chain of HDUs is sound.
+pub(super) struct Loaded {
+    path: PathBuf,
+    pub bytes: Vec<u8>,
+    pub chain: Chain,
+}
+
+impl Loaded {
+    /// Reads a file, unfolding a small gzip file.
+    pub fn read(path: &Path) -> Result<Self, FitsError> {
+        let io = |source| FitsError::Io { path: path.to_owned(), source };
+        let damaged = |what: String| FitsError::Damaged { path: path.to_owned(), what };
+        let length = fs::metadata(path).map_err(io)?.len();
+        if length > MAXIMUM_FILE {
+            return Err(damaged(format!(
+                "{length} bytes are more than the {MAXIMUM_FILE} that are read"
+            )));
+        }
+        let mut bytes = fs::read(path).map_err(io)?;
+        if fitsio_pure::gzip::is_gzip(&bytes) {
+            if length > MAXIMUM_GZIP_FILE {
+                return Err(damaged(format!(
+                    "a gzip file of {length} bytes: from outside only {MAXIMUM_GZIP_FILE} are unfolded; fpack it \
+                     instead"
+                )));
+            }
+            bytes = guarded(|| fitsio_pure::gzip::decompress(&bytes)).map_err(damaged)?;
+        }
+        let chain = structure::scan(&mut Cursor::new(&bytes)).map_err(|error| match error {
+            StructureError::Io(source) => io(source),
+            StructureError::Damaged(what) => damaged(what),
+        })?;
+        Ok(Self { path: path.to_owned(), bytes, chain })
+    }
+
+    pub fn damaged(&self, what: String) -> FitsError {
+        FitsError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn missing(&self, what: String) -> FitsError {
+        FitsError::Missing { path: self.path.clone(), what }
+    }
+
+    fn first_image(&self) -> Result<&Hdu, FitsError> {
+        self.chain
+            .hdus
+            .iter()
+            .find(|hdu| hdu.has_pixels())
+            .ok_or_else(|| self.missing("no image in this file".to_owned()))
+    }
+
+    fn image(&self, hdu: &Hdu) -> Result<FitsImage, FitsError> {
+        let (rows, columns) = hdu.plane().map_err(|what| self.missing(what))?;
+        tiles::check(&self.bytes, hdu).map_err(|what| self.damaged(what))?;
+        let decoded = guarded(|| {
+            let described = described(hdu)?;
+            fitsio_pure::image::read_image_physical_f32(&self.bytes, &described)
+        });
+        let in_hdu = |what: &dyn std::fmt::Display| format!("HDU {}: {what}", hdu.number);
+        let pixels = decoded.map_err(|what| self.damaged(in_hdu(&what)))?;
+        let data = Array2::from_shape_vec((rows, columns), pixels)
+            .map_err(|error| self.damaged(in_hdu(&error)))?;
+        Ok(FitsImage { header: hdu.header(), data })
+    }
+
+    fn table(&self, hdu: &Hdu) -> Result<Table, FitsError> {
+        let forms = ColumnForm::all(hdu).map_err(|what| self.missing(what))?;
+        let mut columns = Vec::with_capacity(forms.len());
+        for form in forms {
+            let complaint =
+                |what: &str| format!("HDU {}: column '{}': {what}", hdu.number, form.name);
+            let stored = guarded(|| {
+                bintable::read_binary_column(&self.bytes, &described(hdu)?, form.number - 1)
+            })
+            .map_err(|what| self.damaged(complaint(&what)))?;
+            let data = column_data(stored, form.kind)
+                .ok_or_else(|| self.missing(complaint("its values do not fit 64 bits")))?;
+            columns.push(Column {
+                name: form.name,
+                unit: form.unit,
+                description: form.description,
+                data,
+            });
+        }
+        Ok(Table { name: hdu.name.clone(), header: hdu.header(), columns })
+    }
+
+    /// The first HDU whose checksums are not right, as a complaint.
+    pub fn checksum_complaint(&self) -> Option<String> {
+        self.chain.hdus.iter().find_map(|hdu| {
+            // A sound chain lies within the file; only the fill of the last block may be absent.
+            let place = |byte: u64| (byte as usize).min(self.bytes.len());
+            let header = self.bytes.get(place(hdu.header_start)..place(hdu.data_start))?;
+            let data = self.bytes.get(place(hdu.data_start)..place(hdu.end()))?;
+            checksum::verify(hdu, header, data)
+        })
+    }
+}
+
+/// Runs what may panic on damaged input.
+fn guarded<T>(decode: impl FnOnce() -> fitsio_pure::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("its data cannot be decoded: the decoder stopped on them".to_owned()),
+    }
+}
+
+/// An HDU as fitsio-pure wants it, from the structural cards alone.
+fn described(hdu: &Hdu) -> fitsio_pure::Result<fitsio_pure::hdu::Hdu> {
+    let cards = hdu
+        .records
+        .iter()
+        .filter(|record| keyword_of(record).is_some_and(is_structural))
+        .map(fitsio_pure::header::parse_card)
+        .collect::<fitsio_pure::Result<Vec<_>>>()?;
+    fitsio_pure::hdu::Hdu::from_cards(cards, hdu.header_start as usize, hdu.data_start as usize)
+}
+
+/// A stored column as it is handed out; `None` where a value leaves 64 bits.
+fn column_data(stored: BinaryColumnData, kind: ColumnKind) -> Option<ColumnData> {
+    Some(match (kind, stored) {
+        (ColumnKind::OffsetInteger { zero }, stored) => {
+            let values = integers(stored)?;
+            ColumnData::Integer64(
+                values.into_iter().map(|value| value.checked_add(zero)).collect::<Option<_>>()?,
+            )
+        }
+        (ColumnKind::Scaled { scale, zero }, stored) => {
+            ColumnData::Float64(bintable::apply_column_scaling(&stored, scale, zero))
+        }
+        (ColumnKind::Text { width }, BinaryColumnData::Ascii(values)) => ColumnData::Text {
+            width,
+            values: values.into_iter().map(|text| text.trim_end_matches(' ').to_owned()).collect(),
+        },
+        (_, BinaryColumnData::Logical(values)) => {
+            ColumnData::Integer16(values.into_iter().map(i16::from).collect())
+        }
+        (_, BinaryColumnData::Byte(values)) => {
+            ColumnData::Integer16(values.into_iter().map(i16::from).collect())
+        }
+        (_, BinaryColumnData::Short(values)) => ColumnData::Integer16(values),
+        (_, BinaryColumnData::Int(values)) => ColumnData::Integer32(values),
+        (_, BinaryColumnData::Long(values)) => ColumnData::Integer64(values),
+        (_, BinaryColumnData::Float(values)) => ColumnData::Float32(values),
+        (_, BinaryColumnData::Double(values)) => ColumnData::Float64(values),
+        _ => return None,
+    })
+}
+
+fn integers(stored: BinaryColumnData) -> Option<Vec<i64>> {
+    Some(match stored {
+        BinaryColumnData::Byte(values) => values.into_iter().map(i64::from).collect(),
+        BinaryColumnData::Short(values) => values.into_iter().map(i64::from).collect(),
+        BinaryColumnData::Int(values) => values.into_iter().map(i64::from).collect(),
+        BinaryColumnData::Long(values) => values,
+        _ => return None,
+    })
+}
+
+fn refused(path: &Path, what: String) -> FitsError {
+    FitsError::Write { path: path.to_owned(), what }
+}
+
+fn write(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
+    replacement::replace(path, |temporary| {
+        fs::File::create(temporary)
+            .and_then(|mut file| hdus.iter().try_for_each(|hdu| file.write_all(&hdu_bytes(hdu))))
+            .map_err(|error| refused(path, error.to_string()))
+    })
+}
+
+/// An HDU as it lies in the file, with its checksums.
+fn hdu_bytes(hdu: &NewHdu<'_>) -> Vec<u8> {
+    let data = hdu.data.bytes();
+    let data_sum = checksum::accumulate(0, &data);
+    let mut records = hdu.records.clone();
+    // The layout ends its cards with CHECKSUM and DATASUM.
+    records.truncate(records.len().saturating_sub(2));
+    records.extend([layout::checksum_record(checksum::UNSET), layout::datasum_record(data_sum)]);
+    let sum = checksum::accumulate(data_sum, &layout::header_bytes(&records));
+    let place = records.len() - 2;
+    records[place] = layout::checksum_record(&checksum::encode(sum));
+    let mut bytes = layout::header_bytes(&records);
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(BLOCK_LENGTH), 0);
+    bytes
+}
+
 impl FitsStore for PureRust {
     fn read_header(&self, path: &Path) -> Result<Header, FitsError> {
-        let _ = path;
-        unimplemented!()
+        Ok(Loaded::read(path)?.first_image()?.header())
     }
 
     fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError> {
-        let _ = path;
-        unimplemented!()
+        let file = Loaded::read(path)?;
+        file.image(file.first_image()?)
     }
 
     fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError> {
-        let _ = path;
-        unimplemented!()
+        let file = Loaded::read(path)?;
+        let images = file.chain.hdus.iter().filter(|hdu| hdu.has_pixels());
+        images.map(|hdu| Ok((hdu.name.clone(), file.image(hdu)?))).collect()
     }
 
     fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError> {
-        let _ = path;
-        unimplemented!()
+        let file = Loaded::read(path)?;
+        let tables = file.chain.hdus.iter().filter(|hdu| hdu.kind == HduKind::BinaryTable);
+        Ok(FitsTables {
+            primary: file.chain.hdus.first().map(Hdu::header).unwrap_or_default(),
+            tables: tables.map(|hdu| file.table(hdu)).collect::<Result<_, _>>()?,
+        })
     }
 
     fn write_images(
@@ -34,17 +246,18 @@ impl FitsStore for PureRust {
         path: &Path,
         images: &[(&str, &Header, &Image, PixelFormat)],
     ) -> Result<(), FitsError> {
-        let _ = (path, images);
-        unimplemented!()
+        write(path, &layout::image_hdus(images).map_err(|what| refused(path, what))?)
     }
 
     fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError> {
-        let _ = (path, content);
-        unimplemented!()
+        write(path, &layout::table_hdus(content).map_err(|what| refused(path, what))?)
     }
 
     fn verify_checksums(&self, path: &Path) -> Result<(), FitsError> {
-        let _ = path;
-        unimplemented!()
+        let file = Loaded::read(path)?;
+        match file.checksum_complaint() {
+            Some(what) => Err(file.damaged(what)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,0 +1,289 @@
+//! The HDUs of a new file: their card images and their data, the same for both engines.
+//!
+//! Both engines write these very cards, so that a file does not depend, not in one byte, on who wrote it or when.
+
+use super::card_format::{RECORD_LENGTH, Record, format_header, value_record};
+use super::structure::padded;
+use super::{CardValue, Column, ColumnData, FitsTables, Header, PixelFormat, Table, checksum};
+use crate::imaging::Image;
+use std::collections::BTreeSet;
+
+const BZERO_OF_UNSIGNED: f64 = 32768.0;
+const MAXIMUM_COLUMNS: usize = 999;
+/// Characters of a text on one card.
+const CARD_TEXT: usize = 68;
+
+/// An HDU to be written. Its last two cards are CHECKSUM, unset, and DATASUM of no data.
+#[derive(Debug)]
+pub(super) struct NewHdu<'a> {
+    pub records: Vec<Record>,
+    pub data: NewData<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NewData<'a> {
+    None,
+    Image(&'a Image, PixelFormat),
+    Table(&'a Table),
+}
+
+/// The HDUs of a file of images. The text of an error says what is wrong.
+pub(super) fn image_hdus<'a>(
+    images: &[(&str, &Header, &'a Image, PixelFormat)],
+) -> Result<Vec<NewHdu<'a>>, String> {
+    if images.is_empty() {
+        return Err("no image to write".to_owned());
+    }
+    check_names(images.iter().map(|(name, ..)| *name))?;
+    let mut hdus = Vec::with_capacity(images.len());
+    for (index, &(name, header, image, format)) in images.iter().enumerate() {
+        let bits = match format {
+            PixelFormat::Float32 => -32_i64,
+            PixelFormat::Unsigned16 => 16,
+            PixelFormat::Byte => 8,
+        };
+        let (rows, columns) = image.dim();
+        let is_primary = index == 0;
+        let mut cards = Cards::begin(if is_primary { None } else { Some("IMAGE") });
+        cards.add("BITPIX", bits, "bits per pixel");
+        cards.add("NAXIS", 2_i64, "number of axes");
+        cards.add("NAXIS1", columns, "[pixel] columns");
+        cards.add("NAXIS2", rows, "[pixel] rows");
+        if is_primary {
+            if images.len() > 1 {
+                cards.add("EXTEND", true, "extensions follow");
+            }
+        } else {
+            cards.add("PCOUNT", 0_i64, "no parameters");
+            cards.add("GCOUNT", 1_i64, "one group");
+        }
+        if format == PixelFormat::Unsigned16 {
+            cards.add("BSCALE", 1.0, "value = BZERO + BSCALE * stored");
+            cards.add("BZERO", BZERO_OF_UNSIGNED, "16-bit unsigned integers");
+        }
+        hdus.push(NewHdu {
+            records: cards.finish(name, header)?,
+            data: NewData::Image(image, format),
+        });
+    }
+    Ok(hdus)
+}
+
+/// The HDUs of a file of tables.
+pub(super) fn table_hdus(content: &FitsTables) -> Result<Vec<NewHdu<'_>>, String> {
+    check_names(content.tables.iter().map(|table| table.name.as_str()))?;
+    let mut cards = Cards::begin(None);
+    cards.add("BITPIX", 8_i64, "bits per pixel");
+    cards.add("NAXIS", 0_i64, "no data in the primary HDU");
+    cards.add("EXTEND", true, "extensions follow");
+    let mut hdus =
+        vec![NewHdu { records: cards.finish("", &content.primary)?, data: NewData::None }];
+    for table in &content.tables {
+        hdus.push(NewHdu { records: table_records(table)?, data: NewData::Table(table) });
+    }
+    Ok(hdus)
+}
+
+fn table_records(table: &Table) -> Result<Vec<Record>, String> {
+    let complaint = |what: String| format!("table '{}': {what}", table.name);
+    if table.columns.is_empty() || table.columns.len() > MAXIMUM_COLUMNS {
+        return Err(complaint(format!(
+            "{} columns; 1 to {MAXIMUM_COLUMNS} can be written",
+            table.columns.len()
+        )));
+    }
+    let rows = table.row_count();
+    let mut names = BTreeSet::new();
+    let mut row_length = 0;
+    for column in &table.columns {
+        check_column(column, rows).map_err(&complaint)?;
+        if !names.insert(column.name.to_ascii_uppercase()) {
+            return Err(complaint(format!("two columns are called '{}'", column.name)));
+        }
+        row_length += field(&column.data).1;
+    }
+    let mut cards = Cards::begin(Some("BINTABLE"));
+    cards.add("BITPIX", 8_i64, "rows are bytes");
+    cards.add("NAXIS", 2_i64, "number of axes");
+    cards.add("NAXIS1", row_length, "[byte] length of a row");
+    cards.add("NAXIS2", rows, "rows");
+    cards.add("PCOUNT", 0_i64, "no heap");
+    cards.add("GCOUNT", 1_i64, "one group");
+    cards.add("TFIELDS", table.columns.len(), "columns");
+    for (index, column) in table.columns.iter().enumerate() {
+        let number = index + 1;
+        cards.add(&format!("TTYPE{number}"), column.name.as_str(), &column.description);
+        cards.add(&format!("TFORM{number}"), field(&column.data).0, "");
+        if !column.unit.trim().is_empty() {
+            cards.add(&format!("TUNIT{number}"), column.unit.trim(), "");
+        }
+    }
+    cards.finish(&table.name, &table.header).map_err(complaint)
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names.filter(|name| !name.is_empty()) {
+        if name.len() > CARD_TEXT / 2 || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(format!(
+                "'{name}' is no EXTNAME: at most {} printable ASCII characters",
+                CARD_TEXT / 2
+            ));
+        }
+        if !seen.insert(name.to_ascii_uppercase()) {
+            return Err(format!("two HDUs are called '{name}'"));
+        }
+    }
+    Ok(())
+}
+
+fn check_column(column: &Column, rows: usize) -> Result<(), String> {
+    let name = &column.name;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || name.len() > CARD_TEXT || !name.bytes().all(is_plain) {
+        return Err(format!(
+            "'{name}' is no column name: letters, digits and '_' (FITS Standard 4.0, §7.3.2)"
+        ));
+    }
+    if column.unit.len() > CARD_TEXT
+        || !column.unit.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    {
+        return Err(format!("column '{name}': '{}' is no unit", column.unit));
+    }
+    if column.data.len() != rows {
+        return Err(format!(
+            "column '{name}' has {} rows, the first column {rows}",
+            column.data.len()
+        ));
+    }
+    if let ColumnData::Text { width, values } = &column.data {
+        if let Some(text) = values.iter().find(|text| text.chars().count() > *width) {
+            return Err(format!("column '{name}': '{text}' is longer than {width} characters"));
+        }
+    }
+    Ok(())
+}
+
+/// TFORM and bytes of a field.
+fn field(data: &ColumnData) -> (String, usize) {
+    match data {
+        ColumnData::Integer16(_) => ("1I".to_owned(), 2),
+        ColumnData::Integer32(_) => ("1J".to_owned(), 4),
+        ColumnData::Integer64(_) => ("1K".to_owned(), 8),
+        ColumnData::Float32(_) => ("1E".to_owned(), 4),
+        ColumnData::Float64(_) => ("1D".to_owned(), 8),
+        ColumnData::Text { width, .. } => (format!("{width}A"), *width),
+    }
+}
+
+/// A text as it is stored: ASCII (other characters become `?`), filled with blanks to `width`.
+pub(super) fn padded_text(text: &str, width: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = text
+        .chars()
+        .map(|character| if (' '..='~').contains(&character) { character as u8 } else { b'?' })
+        .collect();
+    bytes.resize(width, b' ');
+    bytes
+}
+
+/// A pixel as an unsigned integer: rounded and clamped; what is not a number is 0.
+pub(super) fn to_unsigned16(value: f32) -> u16 {
+    value.round() as u16
+}
+
+/// As [`to_unsigned16`], to 8 bits.
+pub(super) fn to_byte(value: f32) -> u8 {
+    value.round() as u8
+}
+
+impl NewData<'_> {
+    /// The data as they lie in the file, without the fill of the last block.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Image(image, PixelFormat::Float32) => {
+                image.iter().flat_map(|value| value.to_be_bytes()).collect()
+            }
+            Self::Image(image, PixelFormat::Unsigned16) => {
+                // The offset of 32768 turns the highest bit over.
+                image
+                    .iter()
+                    .flat_map(|&value| (to_unsigned16(value) ^ 0x8000).to_be_bytes())
+                    .collect()
+            }
+            Self::Image(image, PixelFormat::Byte) => {
+                image.iter().map(|&value| to_byte(value)).collect()
+            }
+            Self::Table(table) => table_bytes(table),
+        }
+    }
+}
+
+fn table_bytes(table: &Table) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in 0..table.row_count() {
+        for column in &table.columns {
+            match &column.data {
+                ColumnData::Integer16(values) => bytes.extend(values[row].to_be_bytes()),
+                ColumnData::Integer32(values) => bytes.extend(values[row].to_be_bytes()),
+                ColumnData::Integer64(values) => bytes.extend(values[row].to_be_bytes()),
+                ColumnData::Float32(values) => bytes.extend(values[row].to_be_bytes()),
+                ColumnData::Float64(values) => bytes.extend(values[row].to_be_bytes()),
+                ColumnData::Text { width, values } => {
+                    bytes.extend(padded_text(&values[row], *width))
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// The header as it lies in the file: cards, END, blanks up to whole blocks.
+pub(super) fn header_bytes(records: &[Record]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = records.iter().flatten().copied().collect();
+    bytes.extend_from_slice(b"END");
+    bytes.resize(padded(bytes.len() as u64) as usize, b' ');
+    debug_assert!(bytes.len().is_multiple_of(RECORD_LENGTH));
+    bytes
+}
+
+/// The CHECKSUM card. Its comment bears no date, unlike cfitsio's: the same content must give the same file.
+pub(super) fn checksum_record(value: &str) -> Record {
+    value_record("CHECKSUM", &CardValue::Text(value.to_owned()), "HDU checksum")
+}
+
+/// The DATASUM card.
+pub(super) fn datasum_record(sum: u32) -> Record {
+    value_record("DATASUM", &CardValue::Text(sum.to_string()), "data checksum")
+}
+
+/// Card images in the making.
+struct Cards {
+    records: Vec<Record>,
+}
+
+impl Cards {
+    /// A primary HDU, or an extension of that type.
+    fn begin(extension: Option<&str>) -> Self {
+        let mut cards = Self { records: Vec::new() };
+        match extension {
+            None => cards.add("SIMPLE", true, "FITS Standard 4.0"),
+            Some(kind) => cards.add("XTENSION", kind, "FITS Standard 4.0"),
+        }
+        cards
+    }
+
+    fn add(&mut self, keyword: &str, value: impl Into<CardValue>, comment: &str) {
+        self.records.push(value_record(keyword, &value.into(), comment));
+    }
+
+    fn finish(mut self, name: &str, header: &Header) -> Result<Vec<Record>, String> {
+        if !name.is_empty() {
+            self.add("EXTNAME", name, "name of this HDU");
+        }
+        self.records.extend(format_header(header).map_err(|error| error.to_string())?);
+        self.records.push(checksum_record(checksum::UNSET));
+        self.records.push(datasum_record(0));
+        Ok(self.records)
+    }
+}
