@@ -5,6 +5,7 @@ pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
 mod column_form;
+pub mod file_stem;
 pub mod header;
 pub mod keywords;
 mod layout;
@@ -16,8 +17,11 @@ mod store_tests;
 mod structure;
 pub mod table;
 mod tiles;
+pub mod wcs_cards;
 
+pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
+pub use screening::{Screening, screen};
 pub use table::{Column, ColumnData, Table};
 
 use crate::imaging::Image;

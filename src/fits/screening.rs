@@ -30,9 +30,6 @@ pub struct Screening {
 /// ones are unfolded, greater ones are refused with that reason.
 pub fn screen(path: &Path) -> Result<Screening, FitsError> {
     let file = Loaded::read(path)?;
-    if file.chain.hdus.is_empty() {
-        return Err(file.damaged("an empty file".to_owned()));
-    }
     if file.chain.trailing > 0 {
         return Err(file.damaged(format!("{} bytes after the last HDU", file.chain.trailing)));
     }

@@ -157,6 +157,9 @@ pub(super) struct Chain {
 /// The fill of the last block may be missing, as common readers allow; [`super::screening`] is stricter.
 pub(super) fn scan<R: Read + Seek>(reader: &mut R) -> Result<Chain, StructureError> {
     let length = reader.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Err(StructureError::Damaged("an empty file".to_owned()));
+    }
     let mut hdus: Vec<Hdu> = Vec::new();
     let mut position = 0;
     while position < length {
