@@ -24,18 +24,36 @@ impl TangentPlane {
 
     /// Sky position of a pixel position.
     pub fn pixel_to_sky(&self, x: f64, y: f64) -> SkyPosition {
-        let _ = (x, y);
-        unimplemented!()
+        let (dx, dy) = (x - self.reference_pixel.0, y - self.reference_pixel.1);
+        let xi = self.cd[0][0] * dx + self.cd[0][1] * dy;
+        let eta = self.cd[1][0] * dx + self.cd[1][1] * dy;
+        self.reference_sky.offset_arcsec(xi * 3600.0, eta * 3600.0)
     }
 
     /// Pixel position of a sky position; `None` 90° or more from the reference, or for a singular matrix.
     pub fn sky_to_pixel(&self, sky: SkyPosition) -> Option<(f64, f64)> {
-        let _ = sky;
-        unimplemented!()
+        let (sd, cd) = sky.dec_degrees.to_radians().sin_cos();
+        let (s0, c0) = self.reference_sky.dec_degrees.to_radians().sin_cos();
+        let (sa, ca) = (sky.ra_degrees - self.reference_sky.ra_degrees).to_radians().sin_cos();
+        let den = sd * s0 + cd * c0 * ca;
+        if den <= 0.0 {
+            return None;
+        }
+        let xi = (cd * sa / den).to_degrees();
+        let eta = ((sd * c0 - cd * s0 * ca) / den).to_degrees();
+        let [[a, b], [c, d]] = self.cd;
+        let det = a * d - b * c;
+        if det == 0.0 {
+            return None;
+        }
+        Some((
+            self.reference_pixel.0 + (d * xi - b * eta) / det,
+            self.reference_pixel.1 + (a * eta - c * xi) / det,
+        ))
     }
 
     /// Geometric mean of the pixel scale, arcseconds per pixel.
     pub fn scale_arcsec(&self) -> f64 {
-        unimplemented!()
+        (self.cd[0][0] * self.cd[1][1] - self.cd[0][1] * self.cd[1][0]).abs().sqrt() * 3600.0
     }
 }
