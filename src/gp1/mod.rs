@@ -1,1 +1,23 @@
-//! (room)
+//! The image modules of GP1 as synchronous steps over a workspace (design.md §4).
+//!
+//! [`pipeline::Instance`] runs the steps on one frame after the other and analyses a trigger at its deadlines;
+//! [`batch`] runs them on files from the command line. A step is a function of its arguments: none of them knows of actors,
+//! networks or the time of day.
+
+pub mod astrometry;
+pub mod calibration_record;
+pub mod error;
+pub mod findstars;
+pub mod masters;
+pub mod masters_in_force;
+pub mod photometry;
+pub mod reduced_file;
+pub mod reduction;
+pub mod router;
+pub mod settings;
+pub mod source_table;
+pub mod workspace;
+
+pub use error::Gp1Error;
+pub use masters_in_force::MastersInForce;
+pub use settings::{InstanceSettings, Module, Steps};

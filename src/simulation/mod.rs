@@ -6,6 +6,8 @@
 //! only, not on which frames were rendered before it.
 
 pub mod afterglow;
+pub mod archive;
+pub mod archive_copy;
 pub mod camera;
 pub mod comparison;
 pub mod contamination;
@@ -27,6 +29,8 @@ pub mod telescope;
 pub mod truth;
 
 pub use afterglow::Afterglow;
+pub use archive::{ArchiveOptions, ArchivePlan, ReplayFrame};
+pub use archive_copy::prepare;
 pub use camera::{CameraParameters, FrameTruth, RenderedFrame, SyntheticCamera};
 pub use comparison::{TruthComparison, compare};
 pub use night::SyntheticNight;

@@ -1,0 +1,235 @@
+//! The files of a reduced frame: `<frame>_reduced.fits` (electrons, VARIANCE, MASK) and `<frame>_quality.json`.
+
+use super::astrometry::AstrometryStatus;
+use super::error::Gp1Error;
+use super::workspace::write_atomically;
+use crate::fits::{FitsStore, Header, PixelFormat, wcs_cards};
+use crate::imaging::{CalibratedImage, Image, wcs::TangentPlane};
+use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const VARIANCE: &str = "VARIANCE";
+const MASK: &str = "MASK";
+
+/// What was measured on a frame, as the JSON beside it says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameMeasurement {
+    /// Readers refuse what they do not know.
+    pub format_version: u32,
+    pub identity: FrameIdentity,
+    pub quality: FrameQuality,
+    /// Rows, columns.
+    pub shape: (usize, usize),
+    pub aperture_radius_pixels: f64,
+    /// Standard deviation of the flux in an empty aperture.
+    pub aperture_noise_electrons: f64,
+    pub zero_point_error: Option<f64>,
+    /// Sources beyond the most that are kept.
+    pub dropped_source_count: usize,
+    /// `kind:hash` of the masters applied.
+    pub masters: Vec<String>,
+    pub catalogue: String,
+    pub catalogue_status: CatalogueStatus,
+}
+
+impl FrameMeasurement {
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+/// The planes of a reduced frame with its coordinates.
+#[derive(Debug, Clone)]
+pub struct ReducedFrame {
+    pub header: Header,
+    pub image: CalibratedImage,
+    pub wcs: Option<TangentPlane>,
+}
+
+/// Writes the three planes. `header` holds what the raw frame's did; coordinates and measurements are put in.
+pub fn write_reduced(
+    store: &dyn FitsStore,
+    path: &Path,
+    header: &Header,
+    image: &CalibratedImage,
+) -> Result<(), Gp1Error> {
+    let mask: Image = image.mask.mapv(f32::from);
+    let mut variance_header = Header::new();
+    variance_header.set("BUNIT", "electron2", "unit of the pixels");
+    let mut mask_header = Header::new();
+    mask_header.set("MASKBITS", "1 bad 2 saturated 4 bleed 8 no data 16 cosmic", "meaning of the bits");
+    store.write_images(
+        path,
+        &[
+            ("", header, &image.data, PixelFormat::Float32),
+            (VARIANCE, &variance_header, &image.variance, PixelFormat::Float32),
+            (MASK, &mask_header, &mask, PixelFormat::Byte),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Reads what [`write_reduced`] wrote.
+pub fn read_reduced(store: &dyn FitsStore, path: &Path) -> Result<ReducedFrame, Gp1Error> {
+    let wrong = |what: &str| Gp1Error::Content { path: path.to_owned(), what: what.to_owned() };
+    let mut primary = None;
+    let mut variance = None;
+    let mut mask = None;
+    for (name, image) in store.read_images(path)? {
+        match name.as_str() {
+            VARIANCE => variance = Some(image.data),
+            MASK => mask = Some(image.data),
+            _ if primary.is_none() => primary = Some(image),
+            _ => {}
+        }
+    }
+    let primary = primary.ok_or_else(|| wrong("no image"))?;
+    let variance = variance.ok_or_else(|| wrong("no VARIANCE extension"))?;
+    let mask = mask.ok_or_else(|| wrong("no MASK extension"))?.mapv(|value| value as u8);
+    if variance.dim() != primary.data.dim() || mask.dim() != primary.data.dim() {
+        return Err(wrong("the extensions are not of the size of the image"));
+    }
+    let wcs = match status_of(&primary.header) {
+        AstrometryStatus::None => None,
+        _ => wcs_cards::read(&primary.header),
+    };
+    let image = CalibratedImage { data: primary.data, variance, mask };
+    Ok(ReducedFrame { header: primary.header, image, wcs })
+}
+
+/// Writes the JSON; last of a frame's files, so that its presence says the others are whole.
+pub fn write_measurement(path: &Path, measurement: &FrameMeasurement) -> Result<(), Gp1Error> {
+    let text = serde_json::to_vec_pretty(measurement)
+        .map_err(|error| Gp1Error::Content { path: path.to_owned(), what: error.to_string() })?;
+    write_atomically(path, &text)
+}
+
+/// Reads the JSON of a frame.
+pub fn read_measurement(path: &Path) -> Result<FrameMeasurement, Gp1Error> {
+    let text = std::fs::read(path)
+        .map_err(|source| Gp1Error::Io { path: path.to_owned(), source })?;
+    let wrong = |what: String| Gp1Error::Content { path: path.to_owned(), what };
+    let measurement: FrameMeasurement =
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if measurement.format_version != FrameMeasurement::FORMAT_VERSION {
+        return Err(wrong(format!(
+            "format version {}, this program knows {}",
+            measurement.format_version,
+            FrameMeasurement::FORMAT_VERSION
+        )));
+    }
+    Ok(measurement)
+}
+
+/// Puts coordinates and measurements into the header of a reduced frame or of its source table.
+pub fn set_quality_cards(
+    header: &mut Header,
+    wcs: Option<&TangentPlane>,
+    measurement: &FrameMeasurement,
+) {
+    if let Some(wcs) = wcs {
+        wcs_cards::write(header, wcs);
+    }
+    let quality = &measurement.quality;
+    header.set("WCSSTAT", quality.astrometry.as_str(), "solved, aligned, pointing or none");
+    header.set("WCSNSTAR", quality.astrometry_matches, "stars of the solution");
+    if let Some(rms) = quality.astrometry_rms_arcsec {
+        header.set("WCSRMS", rms, "[arcsec] residual per axis");
+    }
+    header.set("NSOURCES", quality.source_count, "sources found");
+    header.set("FWHM", quality.fwhm_pixels, "[pixel] median of the stars, 0 if unknown");
+    header.set("SKYLEVEL", quality.sky_electrons, "[electron] sky per pixel");
+    header.set("SKYNOISE", quality.sky_noise_electrons, "[electron] its noise");
+    header.set("APRADIUS", measurement.aperture_radius_pixels, "[pixel] photometric aperture");
+    if let (Some(zero_point), Some(error)) = (quality.zero_point, measurement.zero_point_error) {
+        header.set("ZPMAG", zero_point, "[mag] of one electron per second");
+        header.set("ZPERR", error, "[mag] its standard error");
+        header.set("ZPNSTAR", quality.zero_point_stars, "stars it rests on");
+        if let Some(scatter) = quality.zero_point_scatter {
+            header.set("ZPSCAT", scatter, "[mag] their scatter");
+        }
+    }
+    if let Some(limit) = quality.limiting_magnitude {
+        header.set("LIMMAG", limit, "[mag] ten sigma, measured");
+    }
+    header.set("CATSTAT", measurement.catalogue_status.as_card(), "answer of the catalogue");
+    for degradation in &quality.degradations {
+        header.history(&format!("degraded: {}: {}", degradation.code, degradation.reason));
+    }
+}
+
+fn status_of(header: &Header) -> AstrometryStatus {
+    AstrometryStatus::from_word(&header.text("WCSSTAT").unwrap_or_default())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::fits::cfitsio::Cfitsio;
+    use crate::imaging::Mask;
+    use crate::model::{Degradation, SkyPosition};
+
+    pub(crate) fn measurement(name: &str) -> FrameMeasurement {
+        FrameMeasurement {
+            format_version: FrameMeasurement::FORMAT_VERSION,
+            identity: FrameIdentity { name: name.into(), data_sha256: "ab".into() },
+            quality: FrameQuality {
+                source_count: 2,
+                fwhm_pixels: 3.1,
+                sky_electrons: 400.0,
+                sky_noise_electrons: 21.5,
+                astrometry: "solved".into(),
+                astrometry_matches: 80,
+                astrometry_rms_arcsec: Some(0.07),
+                zero_point: Some(22.8),
+                zero_point_scatter: Some(0.04),
+                zero_point_stars: 70,
+                limiting_magnitude: Some(19.4),
+                degradations: vec![Degradation::new("NOFLAT", "no flat for C0, filter w")],
+                latency_seconds: 0.0,
+            },
+            shape: (6, 8),
+            aperture_radius_pixels: 3.0,
+            aperture_noise_electrons: 120.0,
+            zero_point_error: Some(0.005),
+            dropped_source_count: 0,
+            masters: vec!["bias:00".into()],
+            catalogue: "test".into(),
+            catalogue_status: CatalogueStatus::Found,
+        }
+    }
+
+    #[test]
+    fn planes_and_coordinates_come_back_as_they_were() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f_reduced.fits");
+        let image = CalibratedImage {
+            data: Image::from_shape_fn((6, 8), |(row, column)| row as f32 * 0.1 - column as f32),
+            variance: Image::from_elem((6, 8), 0.3),
+            mask: Mask::from_shape_fn((6, 8), |(row, _)| if row == 2 { 5 } else { 0 }),
+        };
+        let mut wcs = TangentPlane::nominal((3.5, 2.5), SkyPosition::new(30.1, 24.2), 0.000195);
+        wcs.cd[0][1] = 1.234567890123e-7;
+        let mut header = Header::new();
+        header.set("TRGID", 929744i64, "");
+        set_quality_cards(&mut header, Some(&wcs), &measurement("f"));
+        write_reduced(&Cfitsio, &path, &header, &image).unwrap();
+        let read = read_reduced(&Cfitsio, &path).unwrap();
+        assert_eq!(read.image, image);
+        assert_eq!(read.wcs, Some(wcs));
+        assert_eq!(read.header.text("TRGID").as_deref(), Some("929744"));
+        assert_eq!(read.header.number("ZPMAG"), Some(22.8));
+        Cfitsio.verify_checksums(&path).unwrap();
+    }
+
+    #[test]
+    fn measurements_round_trip_and_another_version_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f_quality.json");
+        let mut measurement = measurement("f");
+        write_measurement(&path, &measurement).unwrap();
+        assert_eq!(read_measurement(&path).unwrap(), measurement);
+        measurement.format_version = 9;
+        write_measurement(&path, &measurement).unwrap();
+        assert!(read_measurement(&path).unwrap_err().to_string().contains("format version 9"));
+    }
+}

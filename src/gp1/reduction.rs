@@ -1,0 +1,192 @@
+//! Reduction of one raw frame with the masters in force.
+
+use super::masters_in_force::{MastersInForce, SelectedMasters};
+use super::settings::ReductionParameters;
+use crate::imaging::{
+    CalibratedImage, Image,
+    calibration::{CalibrationError, ReductionInputs, measured_saturation, reduce},
+    mask_bits,
+};
+use crate::model::{Degradation, FrameKeywords};
+
+/// Stands for a gain that nobody gives; said in the degradations.
+const ASSUMED_GAIN: f64 = 1.0;
+/// Variance of a pixel of which nothing is known, electrons².
+const UNKNOWN_VARIANCE: f32 = 1e12;
+
+/// A reduced frame and how it was reduced.
+#[derive(Debug, Clone)]
+pub struct Reduction {
+    /// Electrons, electrons², mask. Every value is finite.
+    pub image: CalibratedImage,
+    /// Electrons per data number.
+    pub gain_electrons: f64,
+    pub read_noise_electrons: f64,
+    /// Data numbers of the raw frame.
+    pub saturation: f64,
+    pub masters: SelectedMasters,
+    pub degradations: Vec<Degradation>,
+    /// One line for each thing that was done, for HISTORY.
+    pub history: Vec<String>,
+    /// Share of the pixels with an empty mask.
+    pub good_fraction: f64,
+}
+
+/// Reduces a frame (`raw` in data numbers). Values of the settings come before those of the header; saturation is the
+/// lowest of what is stated and what is measured on the frame. Masters of another shape never come here: they are not
+/// selected, and the frame says what it lacks.
+pub fn reduce_frame(
+    raw: &Image,
+    keywords: &FrameKeywords,
+    masters: &MastersInForce,
+    parameters: &ReductionParameters,
+) -> Result<Reduction, CalibrationError> {
+    let selected = if parameters.use_masters {
+        masters.select(keywords, raw.dim(), parameters.hot_pixel_sigma)
+    } else {
+        SelectedMasters::default()
+    };
+    let mut degradations = selected.degradations.clone();
+    let gain_electrons = parameters.gain_electrons.or(keywords.gain_electrons);
+    if gain_electrons.is_none() {
+        let reason = "neither settings nor header give a gain: 1 electron per data number";
+        degradations.push(Degradation::new("NOGAIN", reason));
+    }
+    let gain_electrons = gain_electrons.unwrap_or(ASSUMED_GAIN);
+    let read_noise = parameters.read_noise_electrons.or(keywords.read_noise_electrons);
+    if read_noise.is_none() {
+        let reason = "neither settings nor header give a read noise: none is assumed";
+        degradations.push(Degradation::new("NORDNOIS", reason));
+    }
+    let read_noise_electrons = read_noise.unwrap_or(0.0);
+    let stated = parameters.saturation.or(keywords.saturation).unwrap_or(f64::INFINITY);
+    let measured = measured_saturation(raw).map_or(f64::INFINITY, f64::from);
+    let saturation = stated.min(measured);
+
+    let mut image = reduce(&ReductionInputs {
+        raw,
+        bias: selected.bias.as_ref().map(|master| &*master.data),
+        dark_per_second: selected.dark.as_ref().map(|master| &*master.data),
+        flat: selected.flat.as_ref().map(|master| &*master.data),
+        bad_pixels: selected.bad_pixels.as_deref(),
+        exposure_seconds: keywords.exposure_seconds,
+        gain_electrons,
+        read_noise_electrons,
+        saturation,
+    })?;
+    set_aside_undefined(&mut image);
+
+    let mut history = Vec::new();
+    for master in [&selected.bias, &selected.dark, &selected.flat].into_iter().flatten() {
+        let name = master.record.path.file_name().unwrap_or_default().to_string_lossy();
+        history.push(format!(
+            "reduction: {} {name} sha256 {}",
+            master.record.kind, master.record.sha256
+        ));
+    }
+    history.push(format!(
+        "reduction: gain {gain_electrons} e/adu, read noise {read_noise_electrons} e, saturation {saturation} adu"
+    ));
+    let good = image.mask.iter().filter(|bits| **bits == 0).count();
+    let good_fraction = good as f64 / image.mask.len().max(1) as f64;
+    Ok(Reduction {
+        image,
+        gain_electrons,
+        read_noise_electrons,
+        saturation,
+        masters: selected,
+        degradations,
+        history,
+        good_fraction,
+    })
+}
+
+/// Pixels without a defined value or variance become bad ones of value 0.
+fn set_aside_undefined(image: &mut CalibratedImage) {
+    ndarray::Zip::from(&mut image.data)
+        .and(&mut image.variance)
+        .and(&mut image.mask)
+        .for_each(|value, variance, bits| {
+            if !(value.is_finite() && variance.is_finite() && *variance >= 0.0) {
+                *value = 0.0;
+                *variance = UNKNOWN_VARIANCE;
+                *bits |= mask_bits::BAD;
+            }
+        });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::masters_in_force::tests::master;
+    use super::*;
+    use crate::model::{FrameKind, MasterKind, UtcTime};
+    use std::sync::Arc;
+
+    fn keywords() -> FrameKeywords {
+        FrameKeywords {
+            kind: FrameKind::Object,
+            trigger_id: None,
+            observer: None,
+            object: None,
+            instrument: "C0".into(),
+            filter: "w".into(),
+            exposure_seconds: 10.0,
+            date_obs: UtcTime::parse("2019-10-16T04:20:01").unwrap(),
+            pointing: None,
+            gain_electrons: Some(2.0),
+            read_noise_electrons: Some(5.0),
+            saturation: Some(1000.0),
+            binning: 1,
+            size_pixels: (8, 8),
+        }
+    }
+
+    fn codes(reduction: &Reduction) -> Vec<&str> {
+        reduction.degradations.iter().map(|each| each.code.as_str()).collect()
+    }
+
+    #[test]
+    fn the_formula_with_all_masters() {
+        let night = "2019-10-16T01:00:00";
+        let plane = |kind, value: f32| {
+            let mut master = master(kind, "w", night, (8, 8));
+            master.data = Arc::new(Image::from_elem((8, 8), value));
+            master
+        };
+        let masters = MastersInForce::new(vec![
+            plane(MasterKind::Bias, 100.0),
+            plane(MasterKind::Dark, 0.5),
+            plane(MasterKind::Flat, 1.0),
+        ]);
+        let raw = Image::from_elem((8, 8), 205.0);
+        let reduction =
+            reduce_frame(&raw, &keywords(), &masters, &ReductionParameters::default()).unwrap();
+        assert!((reduction.image.data[[4, 4]] - 200.0).abs() < 1e-3);
+        // Signal 210 e (dark current makes noise too) or 200 e, and 25 e² of read noise.
+        let variance = reduction.image.variance[[4, 4]];
+        assert!((225.0..=235.1).contains(&variance), "{variance}");
+        assert_eq!(codes(&reduction), Vec::<&str>::new());
+        assert_eq!(reduction.masters.hashes().len(), 3);
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_undefined_pixels_are_set_aside() {
+        let mut raw = Image::from_elem((8, 8), 50.0);
+        raw[[2, 3]] = f32::NAN;
+        raw[[5, 5]] = 2000.0;
+        let mut keywords = keywords();
+        keywords.gain_electrons = None;
+        let reduction = reduce_frame(
+            &raw,
+            &keywords,
+            &MastersInForce::default(),
+            &ReductionParameters::default(),
+        )
+        .unwrap();
+        assert_eq!(codes(&reduction), ["NOBIAS", "NODARK", "NOFLAT", "NOGAIN"]);
+        assert!(reduction.image.data.iter().all(|value| value.is_finite()));
+        assert!(reduction.image.variance.iter().all(|value| value.is_finite()));
+        assert_ne!(reduction.image.mask[[2, 3]] & mask_bits::BAD, 0);
+        assert_ne!(reduction.image.mask[[5, 5]] & mask_bits::SATURATED, 0);
+    }
+}
