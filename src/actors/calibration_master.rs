@@ -15,7 +15,7 @@ use crate::{
     fits::FitsStore,
     gp1::{
         Gp1Error,
-        masters::{MasterSettings, NightMasters, make_masters},
+        night_masters::{MasterSettings, make_night_masters},
     },
     model::{FrameState, metric},
     storage::{
@@ -152,10 +152,10 @@ async fn make_from_arrived(settings: &CalibrationMasterSettings) -> Result<(), C
     }
     tracing::info!(frames = waiting.len(), "making the masters of the night");
     let job = settings.clone();
-    let NightMasters { masters: made, combined, failed } = settings
+    let night = settings
         .pool
         .run(move || {
-            make_masters(
+            make_night_masters(
                 &waiting,
                 &in_force,
                 &job.storage.masters(),
@@ -164,24 +164,27 @@ async fn make_from_arrived(settings: &CalibrationMasterSettings) -> Result<(), C
             )
         })
         .await??;
+    for reason in &night.missing {
+        tracing::warn!(reason, "a master could not be made");
+    }
     let now = settings.clock.now();
-    let stored = made.clone();
+    let stored = night.clone();
     settings
         .journal
         .write(move |t| {
-            for master in &stored {
+            for master in &stored.masters {
                 masters::save(t, master, now)?;
             }
-            for id in &combined {
+            for id in &stored.combined {
                 frames::set_state(t, *id, FrameState::Combined, None)?;
             }
-            for (id, reason) in &failed {
+            for (id, reason) in &stored.failed {
                 frames::set_state(t, *id, FrameState::Failed, Some(reason))?;
             }
             Ok(())
         })
         .await?;
-    for master in made {
+    for master in night.masters {
         let result = if master.valid { "promoted" } else { "rejected" };
         let kind = master.kind.to_string();
         metrics::counter!(metric::MASTERS, "kind" => kind, "result" => result).increment(1);

@@ -2,9 +2,14 @@
 
 use crate::{
     model::{UtcTime, normalise_burst_id},
-    simulation::{Happening, SyntheticNight, Truth, feed::FrameFeed},
+    simulation::{Happening, SyntheticNight, Truth, archive::ArchivePlan, feed::FrameFeed},
 };
 use std::sync::Arc;
+
+/// A packet that was given is sent so long after T0, as an ECLAIRs wake-up would be (domain.md §1.4: the median).
+const NOTICE_SECONDS: f64 = 95.0;
+/// The stand-in telescope writes its sensors this often.
+const SENSOR_STEP_SECONDS: f64 = 60.0;
 
 /// A packet and its instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +31,8 @@ pub struct NightPlan {
     pub packets: Vec<TimedPacket>,
     pub sensor_files: Vec<UtcTime>,
     pub truth: Option<Truth>,
+    /// Name of the telescope in the products.
+    pub telescope: String,
     /// Files that are not part of the night, with the reason.
     pub left_out: Vec<String>,
 }
@@ -59,7 +66,51 @@ impl NightPlan {
             packets,
             sensor_files,
             truth: Some(night.truth()),
+            telescope: night.camera().parameters().telescope.clone(),
             left_out: Vec::new(),
+        }
+    }
+
+    /// A night out of an archive. `packet` takes the place of the notice that the plan would send.
+    pub fn archive(
+        replayed: &ArchivePlan,
+        packet: Option<Vec<u8>>,
+        truth: Option<Truth>,
+        feed: Arc<dyn FrameFeed>,
+        seed: u64,
+    ) -> Self {
+        let notice = replayed.notice();
+        let at = notice.as_ref().map_or(replayed.t0.plus_seconds(NOTICE_SECONDS), |n| n.at);
+        let packets = match (packet, notice) {
+            (Some(bytes), _) => vec![TimedPacket { at, label: "the packet given".to_owned(), bytes }],
+            (None, Some(notice)) => {
+                vec![TimedPacket { at, label: notice.label, bytes: notice.bytes }]
+            }
+            // Without a target the frames themselves open the trigger.
+            (None, None) => Vec::new(),
+        };
+        let last_frame = replayed.frames.last().map_or(replayed.t0, |frame| frame.arrival);
+        let last_instant = last_frame.max(at);
+        let step = SENSOR_STEP_SECONDS;
+        let count = (last_instant.seconds_since(replayed.clock_start) / step).max(0.0) as usize;
+        Self {
+            seed,
+            burst_id: normalise_burst_id(&replayed.burst_id),
+            t0: replayed.t0,
+            clock_start: replayed.clock_start,
+            last_instant,
+            feed,
+            packets,
+            sensor_files: (0..=count)
+                .map(|index| replayed.clock_start.plus_seconds(index as f64 * step))
+                .collect(),
+            truth,
+            telescope: "COATLI".to_owned(),
+            left_out: replayed
+                .skipped
+                .iter()
+                .map(|(path, reason)| format!("{}: {reason}", path.display()))
+                .collect(),
         }
     }
 }

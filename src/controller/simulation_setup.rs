@@ -4,7 +4,7 @@ use super::{
     ControllerParts, FscTarget,
     assembly::{AssemblyError, Pipelines, keyword_map},
     night_directory::{NightDirectory, NightDirectoryError},
-    night_plan::{ArchiveNight, NightPlan},
+    night_plan::NightPlan,
     report::NightReport,
     simulated_night::{INSTANT_NOTE, KillOrder, NightError, NightWatcher, run_night},
 };
@@ -22,8 +22,8 @@ use crate::{
     products::{DescriptorSet, ProductSettings},
     simulation::{
         SimulationError, SyntheticNight, Truth,
-        archive::{ArchiveOptions as ReplayOptions, ArchivePlan},
-        contamination::blurred_catalogue,
+        archive::{ArchiveOptions as ReplayOptions, plan},
+        catalogue_trial::blurred_catalogue,
         feed::{ArchiveFeed, SyntheticFeed},
         from_config::{
             camera_parameters, catalogue_parameters, sky_parameters, story_parameters,
@@ -45,6 +45,8 @@ use std::{
 
 /// Bearer token between the uploader and the receiver of one night, both on loopback.
 const NIGHT_TOKEN: &str = "simulated-night";
+/// Masters are made when no calibration frame has come for so long.
+const QUIET_SECONDS: f64 = 20.0;
 /// Largest product the receiver takes.
 const MAXIMUM_PRODUCT_BYTES: usize = 64 << 20;
 
@@ -229,6 +231,8 @@ fn controller_config(
     let mut config = ControllerConfig::embedded().map_err(AssemblyError::from)?;
     config.data.directory = directory.data();
     config.alerts.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    // The calibration frames of a simulated night come one after the other and then the sky at once.
+    config.calibration.quiet_seconds = QUIET_SECONDS;
     config.alerts.accept_roles = vec![Role::Observation, Role::Test];
     config.web.listen = web;
     config.products.filters = options.config.products.filters.clone();
@@ -271,8 +275,9 @@ fn plan_archive(
         interval_seconds: archive.interval_seconds,
         t0: archive.t0,
         readout_seconds: options.config.story.readout_seconds,
+        ..ReplayOptions::default()
     };
-    let replayed = ArchivePlan::scan(&archive.directory, &replay, store.as_ref(), keywords)?;
+    let replayed = plan(&archive.directory, &replay, store.as_ref(), keywords)?;
     let packet = match &archive.alert {
         Some(file) => Some(std::fs::read(file).map_err(|source| StorageError {
             path: file.clone(),
@@ -284,9 +289,8 @@ fn plan_archive(
         Some(tables) => Some(Truth::read_tables(tables)?),
         None => None,
     };
-    let night = ArchiveNight { seed: options.config.seed, plan: &replayed, packet, truth };
-    let feed = Arc::new(ArchiveFeed::new(replayed.clone(), store));
-    let plan = NightPlan::archive(night, feed).map_err(SetupError::Simulation)?;
+    let feed = Arc::new(ArchiveFeed::new(&replayed, store));
+    let plan = NightPlan::archive(&replayed, packet, truth, feed, options.config.seed);
     write_truth(&plan, directory)?;
     let file = match (&options.catalogue, options.blur_catalogue) {
         (Some(catalogue), true) => {

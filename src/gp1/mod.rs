@@ -10,6 +10,7 @@ pub mod error;
 pub mod findstars;
 pub mod masters;
 pub mod masters_in_force;
+pub mod night_masters;
 pub mod photometry;
 pub mod reduced_file;
 pub mod reduction;

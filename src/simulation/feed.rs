@@ -1,6 +1,10 @@
 //! A feed of images: what arrives when, and how each file is made.
 
-use super::{Happening, SimulationError, SyntheticNight};
+use super::{
+    Happening, SimulationError, SyntheticNight,
+    archive::{ArchivePlan, ReplayFrame},
+    archive_copy::prepare,
+};
 use crate::{
     fits::{FitsError, FitsStore, PixelFormat},
     model::UtcTime,
@@ -81,5 +85,34 @@ impl FrameFeed for SyntheticFeed {
         self.store
             .write_images(&path, &[("", &frame.header, &frame.data, PixelFormat::Unsigned16)])?;
         Ok(path)
+    }
+}
+
+/// The frames of an archived night, as copies with the cards that they lack.
+pub struct ArchiveFeed {
+    frames: Vec<ReplayFrame>,
+    plan: Vec<PlannedFrame>,
+    store: Arc<dyn FitsStore>,
+}
+
+impl ArchiveFeed {
+    pub fn new(plan: &ArchivePlan, store: Arc<dyn FitsStore>) -> Self {
+        let frames = plan.frames.clone();
+        let plan = frames
+            .iter()
+            .map(|frame| PlannedFrame { frame_name: frame.name.clone(), arrival: frame.arrival })
+            .collect();
+        Self { frames, plan, store }
+    }
+}
+
+impl FrameFeed for ArchiveFeed {
+    fn plan(&self) -> &[PlannedFrame] {
+        &self.plan
+    }
+
+    fn produce(&self, index: usize, directory: &Path) -> Result<PathBuf, FeedError> {
+        let frame = self.frames.get(index).ok_or(FeedError::NoSuchFrame { index })?;
+        Ok(prepare(frame, directory, self.store.as_ref())?)
     }
 }

@@ -104,8 +104,23 @@ impl SyntheticNight {
 
     /// Renders a calibration frame: bias frames first, then dark, then flat frames.
     pub fn calibration(&self, index: usize) -> Result<RenderedFrame, SimulationError> {
-        let count = self.parameters.calibration_count;
         checked("calibration", index, self.calibration_count())?;
+        let (kind, number, start, exposure_seconds, light) = self.calibration_exposure(index);
+        Ok(self.camera.render(&Exposure {
+            kind,
+            number,
+            start,
+            exposure_seconds,
+            light,
+            observer: "colibri",
+            object: None,
+            alert: None,
+        }))
+    }
+
+    /// Kind, number, start, length and light of a calibration exposure.
+    fn calibration_exposure(&self, index: usize) -> (FrameKind, u32, UtcTime, f64, Light<'_>) {
+        let count = self.parameters.calibration_count.max(1);
         let place = index % count;
         let story = &self.parameters;
         let at = |first: f64, step: f64| story.t0.plus_seconds(first + place as f64 * step);
@@ -136,16 +151,7 @@ impl SyntheticNight {
                 )
             }
         };
-        Ok(self.camera.render(&Exposure {
-            kind,
-            number: first_number + place as u32,
-            start,
-            exposure_seconds,
-            light,
-            observer: "colibri",
-            object: None,
-            alert: None,
-        }))
+        (kind, first_number + place as u32, start, exposure_seconds, light)
     }
 
     /// Renders a frame of the other programme, taken before the burst.
@@ -188,6 +194,21 @@ impl SyntheticNight {
             object: Some(&object),
             alert: self.story.alert_at(start),
         }))
+    }
+
+    /// File name, without ending, of the frame that happens; `None` for what is no frame.
+    pub fn frame_name(&self, happening: Happening) -> Option<String> {
+        let (kind, start) = match happening {
+            Happening::Calibration(index) => {
+                let (kind, _, start, _, _) = self.calibration_exposure(index);
+                (kind, start)
+            }
+            Happening::ProgrammeFrame(index) => (FrameKind::Object, self.programme_start(index)),
+            Happening::ObjectFrame(index) => (FrameKind::Object, self.object_start(index)),
+            Happening::Packet(_) | Happening::SensorFile => return None,
+        };
+        let name = self.camera.file_name(kind, start);
+        Some(name.strip_suffix(".fits").unwrap_or(&name).to_owned())
     }
 
     /// Everything that happens, in order of time. A frame happens when its last byte is there.
