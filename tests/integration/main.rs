@@ -1,3 +1,5 @@
 //! One binary for all integration tests, a module for each theme.
 
+mod command_line;
 mod house;
+mod night;
