@@ -111,7 +111,8 @@ fn a_packet_is_understood_and_its_trigger_file_written() {
 #[test]
 fn what_is_no_packet_fails_the_validation() {
     let here = tempfile::tempdir().unwrap();
-    fs::write(here.path().join("packet.xml"), "<!DOCTYPE x [<!ENTITY a \"b\">]><x>&a;</x>").unwrap();
+    fs::write(here.path().join("packet.xml"), "<!DOCTYPE x [<!ENTITY a \"b\">]><x>&a;</x>")
+        .unwrap();
     let output = gic(&["alert", "parse", "packet.xml"], here.path());
     assert_eq!(output.status.code(), Some(5));
     assert_eq!(gic(&["alert", "parse", "absent.xml"], here.path()).status.code(), Some(3));

@@ -112,8 +112,12 @@ fn one_alert_becomes_receipted_products_and_the_afterglow_is_first() {
     let night = Night::new(&[]);
     let report = night.run();
     assert_eq!(report["verdict"]["ok"], true);
-    let packets: Vec<&str> =
-        report["alerts"].as_array().unwrap().iter().map(|a| a["packet"].as_str().unwrap()).collect();
+    let packets: Vec<&str> = report["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["packet"].as_str().unwrap())
+        .collect();
     assert_eq!(packets, ["grm-trigger", "eclairs-wakeup", "slewing", "mxt-initial"]);
     let deadlines = report["deadlines"].as_array().unwrap();
     let names: Vec<&str> = deadlines.iter().map(|d| d["name"].as_str().unwrap()).collect();
@@ -183,8 +187,7 @@ fn a_night_killed_in_the_middle_is_finished_by_the_same_command() {
     let cut = Night::new(&[]);
     // Killed when so many products are there: at other instants of the story each time.
     for wanted in [1, 9, 20] {
-        let mut child =
-            cut.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = cut.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         while product_count(&cut) < wanted && began.elapsed() < PATIENCE {
             assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
