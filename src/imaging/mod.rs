@@ -13,6 +13,7 @@ pub mod fading;
 pub mod image;
 pub mod linear_fit;
 pub mod matching;
+pub mod offset_vote;
 pub mod render;
 pub mod resample;
 pub mod stack;
