@@ -7,8 +7,10 @@
 pub mod actors;
 pub mod alerts;
 pub mod catalogs;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod fits;
 pub mod fsc;
 pub mod gp1;

@@ -20,8 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     gp1::{
-        Gp1Error,
-        masters::MastersInForce,
+        Gp1Error, MastersInForce,
         pipeline::{FrameOutcome, Instance},
     },
     model::{

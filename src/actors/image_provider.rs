@@ -328,11 +328,18 @@ fn read_and_place(
 ) -> Result<Reading, ProviderError> {
     let size =
         fs::metadata(file).map_err(|source| StorageError { path: file.to_owned(), source })?.len();
-    if let Err(error) = screening::screen(file) {
-        return Ok(Reading::Unusable { size, reason: "damaged", detail: error.to_string() });
-    }
+    let screened = match screening::screen(file) {
+        Ok(screened) => screened,
+        Err(error) => {
+            return Ok(Reading::Unusable { size, reason: "damaged", detail: error.to_string() });
+        }
+    };
+    let Some(size_pixels) = screened.plane else {
+        let detail = "there is no image in it".to_owned();
+        return Ok(Reading::Unusable { size, reason: "no-image", detail });
+    };
     let name = frame_name(file);
-    let header = match settings.store.read_header_and_size(file) {
+    let header = match settings.store.read_header(file) {
         Ok(header) => header,
         Err(error @ FitsError::Io { .. }) => {
             return Ok(Reading::Unusable { size, reason: "unreadable", detail: error.to_string() });
@@ -341,7 +348,6 @@ fn read_and_place(
             return Ok(Reading::Unusable { size, reason: "damaged", detail: error.to_string() });
         }
     };
-    let (header, size_pixels) = header;
     let keywords = match settings.keywords.read(&header, &name, size_pixels) {
         Ok(keywords) => keywords,
         Err(error) => {
@@ -352,7 +358,7 @@ fn read_and_place(
     let (instance, state, reason) = if keywords.kind.is_calibration() {
         (CALIBRATION_INSTANCE.to_owned(), FrameState::Arrived, None)
     } else {
-        match settings.router.route(&header, &keywords, &settings.keywords) {
+        match settings.router.instance_of(&header, &keywords) {
             Some(instance) => (instance.to_owned(), FrameState::Arrived, None),
             None => (
                 "none".to_owned(),

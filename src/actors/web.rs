@@ -53,7 +53,7 @@ impl WebActor {
             }
             let listener = settings.listener.try_clone()?;
             let running = start(
-                WebSettings { listener, workers: 1, metrics: settings.metrics.clone() },
+                WebSettings { listener, workers: 1 },
                 settings.sources.clone(),
             )
             .await

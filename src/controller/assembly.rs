@@ -5,6 +5,7 @@ use crate::{
     fits::KeywordMap,
     gp1::{router::{Route, Router}, settings::InstanceSettings},
 };
+use crate::products::ProductSettings;
 use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]
@@ -52,4 +53,14 @@ pub fn keyword_map(config: &ControllerConfig) -> Result<KeywordMap, AssemblyErro
     let Some(changes) = &config.keywords else { return Ok(KeywordMap::default()) };
     let changes = serde_json::to_value(changes).map_err(AssemblyError::Keywords)?;
     serde_json::from_value(changes).map_err(AssemblyError::Keywords)
+}
+
+/// How products are made at this site.
+pub fn product_settings(config: &ControllerConfig) -> ProductSettings {
+    ProductSettings {
+        filters: config.products.filters.clone(),
+        telescope: config.site.telescope.clone(),
+        processing_version: config.products.processing_version,
+        ..ProductSettings::default()
+    }
 }

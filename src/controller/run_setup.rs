@@ -2,7 +2,7 @@
 
 use super::{
     ControllerParts, FscTarget,
-    assembly::{AssemblyError, Pipelines, keyword_map},
+    assembly::{AssemblyError, Pipelines, keyword_map, product_settings},
 };
 use crate::{
     actors::image_provider::ImageSource,
@@ -12,12 +12,15 @@ use crate::{
     },
     clock::Clock,
     config::{ConfigError, ControllerConfig, Gp1Config, PathMap},
-    products::{DescriptorError, DescriptorSet, ProductSettings},
+    products::{DescriptorError, DescriptorSet},
     storage::{
         journal::{Journal, JournalError},
         local::{LocalStorage, StorageError},
     },
-    web::metrics::{Metrics, MetricsError},
+    web::{
+        metrics::{Metrics, MetricsError},
+        status::Mode,
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -113,7 +116,7 @@ pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupEr
             scan: Duration::from_secs_f64(config.images.scan_seconds),
         },
         catalogue: catalogue(config.catalogue.file.as_deref())?,
-        products: ProductSettings::from(&config),
+        products: product_settings(&config),
         descriptors: match &config.products.descriptors {
             Some(directory) => DescriptorSet::load(directory)?,
             None => DescriptorSet::embedded()?,
@@ -126,7 +129,7 @@ pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupEr
         instances: pipelines.instances,
         router: pipelines.router,
         metrics: Metrics::install()?,
-        mode: "run",
+        mode: Mode::Run,
         started_at,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ControllerParts, FscTarget,
-    assembly::{AssemblyError, Pipelines, keyword_map},
+    assembly::{AssemblyError, Pipelines, keyword_map, product_settings},
     night_directory::{NightDirectory, NightDirectoryError},
     night_plan::NightPlan,
     report::NightReport,
@@ -19,7 +19,7 @@ use crate::{
     fits::{FitsStore, cfitsio::Cfitsio},
     fsc::server::{ReceiverSettings, start_on_thread},
     model::{Role, UtcTime},
-    products::{DescriptorSet, ProductSettings},
+    products::{DescriptorError, DescriptorSet, ProductSettings},
     simulation::{
         SimulationError, SyntheticNight, Truth,
         archive::{ArchiveOptions as ReplayOptions, plan},
@@ -34,7 +34,10 @@ use crate::{
         journal::{Journal, JournalError, events},
         local::{LocalStorage, StorageError},
     },
-    web::metrics::Metrics,
+    web::{
+        metrics::{Metrics, MetricsError},
+        status::Mode,
+    },
 };
 use std::{
     net::SocketAddr,
@@ -95,9 +98,9 @@ pub enum SetupError {
     #[error("the receiver of the science centre: {0}")]
     Receiver(#[from] crate::fsc::server::FscError),
     #[error(transparent)]
-    Products(#[from] crate::products::ProductError),
+    Descriptors(#[from] DescriptorError),
     #[error(transparent)]
-    Metrics(#[from] crate::web::metrics::MetricsError),
+    Metrics(#[from] MetricsError),
     #[error(transparent)]
     Night(#[from] NightError),
 }
@@ -146,7 +149,7 @@ pub async fn simulate_night(
     let products = ProductSettings {
         filters: options.config.products.filters.clone(),
         telescope: plan.telescope.clone(),
-        ..ProductSettings::from(&controller_config)
+        ..product_settings(&controller_config)
     };
     let parts = ControllerParts {
         fsc: FscTarget {
@@ -166,7 +169,7 @@ pub async fn simulate_night(
         descriptors,
         source: ImageSource::Feed(plan.feed.clone()),
         metrics: Metrics::install()?,
-        mode: "simulate",
+        mode: Mode::Simulate,
         started_at: start,
     };
     let plan = Arc::new(plan);

@@ -23,11 +23,16 @@ use crate::{
     clock::Clock,
     config::ControllerConfig,
     fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
-    gp1::{self, router::Router, settings::InstanceSettings},
+    gp1::{
+        self, night_masters::MasterSettings, router::Router, settings::InstanceSettings,
+    },
     model::{ActorSnapshot, ActorState, UtcTime},
     products::{DescriptorSet, ProductSettings},
     storage::{journal::Journal, local::LocalStorage},
-    web::{metrics::Metrics, status::StatusSources},
+    web::{
+        metrics::Metrics,
+        status::{Mode, Program, StatusSources},
+    },
 };
 use actix::{Actor, Addr, Context, Supervised};
 use actix_rt::Arbiter;
@@ -67,15 +72,14 @@ pub struct ControllerParts {
     pub source: ImageSource,
     pub fsc: FscTarget,
     pub metrics: Metrics,
-    /// `run` or `simulate`.
-    pub mode: &'static str,
+    pub mode: Mode,
     pub started_at: UtcTime,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     #[error("cannot listen on {address} for {purpose}: {source}")]
-    Listen { address: String, purpose: &'static str, source: io::Error },
+    Listen { address: SocketAddr, purpose: &'static str, source: io::Error },
     #[error("cannot start worker threads: {0}")]
     Threads(#[from] io::Error),
     #[error("alert configuration: {0}")]
@@ -113,8 +117,8 @@ impl Controller {
     /// Starts every actor, each on its own thread and under supervision. Must be called inside an actix system.
     pub fn start(parts: ControllerParts) -> Result<Self, ControllerError> {
         let ControllerParts { config, clock, journal, storage, .. } = &parts;
-        let alert_listener = listen(&config.alerts.listen, "alerts")?;
-        let web_listener = listen(&config.web.listen, "pages")?;
+        let alert_listener = listen(config.alerts.listen, "alerts")?;
+        let web_listener = listen(config.web.listen, "pages")?;
         let alert_address = alert_listener.local_addr()?;
         let web_address = web_listener.local_addr()?;
 
@@ -208,7 +212,7 @@ impl Controller {
 
         let settings = CalibrationMasterSettings {
             quiet_seconds: config.calibration.quiet_seconds,
-            masters: gp1::masters::MasterSettings::from(&config.calibration),
+            masters: MasterSettings::from_config(&config.calibration, &config.site),
             store: store.clone(),
             pool: WorkerPool::start("calibration", 1, 2)?,
             journal: journal.clone(),
@@ -249,8 +253,7 @@ impl Controller {
 
         let settings = AlertReceiverSettings {
             listener: Arc::new(alert_listener),
-            allow: AllowList::parse(&config.alerts.allow)
-                .map_err(|error| ControllerError::Alerts(error.to_string()))?,
+            allow: AllowList::new(&config.alerts.allow),
             author: AuthorSettings::from_config(&config.alerts),
             journal: journal.clone(),
             clock: clock.clone(),
@@ -266,8 +269,8 @@ impl Controller {
                 journal: journal.clone(),
                 clock: clock.clone(),
                 actors: Arc::new(move || published.snapshot()),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                mode: parts.mode.to_owned(),
+                program: Program::this(),
+                mode: parts.mode,
                 started_at: parts.started_at,
                 directory: storage.root().to_owned(),
             },
@@ -384,8 +387,8 @@ impl Launcher {
 fn policy_of(config: &ControllerConfig) -> ChildPolicy {
     let supervision = &config.supervision;
     ChildPolicy {
-        maximum_restarts: supervision.maximum_restarts,
-        period: Duration::from_secs(supervision.period_seconds),
+        maximum_restarts: supervision.maximum_restarts as usize,
+        period: Duration::from_secs_f64(supervision.period_seconds),
         first_backoff: Duration::from_millis(supervision.first_backoff_milliseconds),
         maximum_backoff: Duration::from_millis(supervision.maximum_backoff_milliseconds),
         ..ChildPolicy::default()
@@ -410,9 +413,9 @@ fn factory_of(
     })
 }
 
-fn listen(address: &str, purpose: &'static str) -> Result<TcpListener, ControllerError> {
+fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ControllerError> {
     TcpListener::bind(address).map_err(|source| ControllerError::Listen {
-        address: address.to_owned(),
+        address,
         purpose,
         source,
     })

@@ -21,6 +21,7 @@ pub mod wcs_cards;
 
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
+pub use keywords::{KeywordError, KeywordMap};
 pub use screening::{Screening, screen};
 pub use table::{Column, ColumnData, Table};
 

@@ -12,6 +12,8 @@ pub struct Screening {
     pub hdus: usize,
     /// Those that hold an image, plain or tile-compressed.
     pub images: usize,
+    /// Columns and rows of the first image, if it is a plane.
+    pub plane: Option<(usize, usize)>,
     /// Those that are binary tables.
     pub tables: usize,
     /// Those whose CHECKSUM and DATASUM are both present (and right, or the file would have been refused).
@@ -37,10 +39,20 @@ pub fn screen(path: &Path) -> Result<Screening, FitsError> {
         return Err(file.damaged("truncated: the last block of 2880 bytes is not whole".to_owned()));
     }
     let mut screening =
-        Screening { hdus: 0, images: 0, tables: 0, with_checksums: 0, unreadable_cards: 0 };
+        Screening {
+            hdus: 0,
+            images: 0,
+            plane: None,
+            tables: 0,
+            with_checksums: 0,
+            unreadable_cards: 0,
+        };
     for hdu in &file.chain.hdus {
         screening.hdus += 1;
         if hdu.has_pixels() {
+            if screening.images == 0 {
+                screening.plane = hdu.plane().ok().map(|(rows, columns)| (columns, rows));
+            }
             screening.images += 1;
             hdu.check_size().map_err(|what| file.damaged(what))?;
         }
