@@ -119,7 +119,8 @@ pub fn locate(
 ) -> FrameAstrometry {
     let mut failures: Vec<String> = Vec::new();
     match (catalogue, &nominal) {
-        (Some(objects), Some(nominal)) => match solve(sources, objects, nominal, shape, parameters) {
+        (Some(objects), Some(nominal)) => match solve(sources, objects, nominal, shape, parameters)
+        {
             Ok(solution) => {
                 return FrameAstrometry {
                     wcs: Some(solution.wcs),
@@ -138,21 +139,25 @@ pub fn locate(
             }
             Err(failure) => failures.push(failure.to_string()),
         },
-        (Some(_), None) => failures.push("the header says nothing of where the telescope looked".into()),
+        (Some(_), None) => {
+            failures.push("the header says nothing of where the telescope looked".into())
+        }
         (None, _) => failures.push("there is no catalogue to solve against".into()),
     }
     if let Some(reference) = reference {
         match inherit(sources, reference, alignment) {
             Ok(mut inherited) => {
                 if !inherited.status.is_absolute() {
-                    inherited.degradation = Some(degradation(&failures, "the pointing of the first frame"));
+                    inherited.degradation =
+                        Some(degradation(&failures, "the pointing of the first frame"));
                 }
                 return inherited;
             }
             Err(failure) => failures.push(failure),
         }
     }
-    let status = if nominal.is_some() { AstrometryStatus::Pointing } else { AstrometryStatus::None };
+    let status =
+        if nominal.is_some() { AstrometryStatus::Pointing } else { AstrometryStatus::None };
     let stands = if nominal.is_some() { "the pointing" } else { "nothing" };
     FrameAstrometry {
         wcs: nominal,
@@ -165,7 +170,10 @@ pub fn locate(
 }
 
 fn degradation(failures: &[String], stands: &str) -> Degradation {
-    Degradation::new("NOWCS", format!("{stands} stands for the astrometry: {}", failures.join("; ")))
+    Degradation::new(
+        "NOWCS",
+        format!("{stands} stands for the astrometry: {}", failures.join("; ")),
+    )
 }
 
 fn inherit(
@@ -315,7 +323,15 @@ pub(crate) mod tests {
         let parameters = AstrometryParameters::default();
         let alignment = AlignmentParameters::default();
         let all = |sources: &[Source], catalogue: Option<&[CatalogueObject]>, reference| {
-            locate(sources, catalogue, Some(nominal), (512, 512), &parameters, reference, &alignment)
+            locate(
+                sources,
+                catalogue,
+                Some(nominal),
+                (512, 512),
+                &parameters,
+                reference,
+                &alignment,
+            )
         };
         let solved = all(&sources, Some(&catalogue), None);
         assert_eq!(solved.status, AstrometryStatus::Solved, "{solved:?}");

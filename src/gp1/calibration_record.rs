@@ -67,8 +67,20 @@ mod tests {
         assert_eq!(
             keys[..14],
             [
-                "IM_NAME", "TYPE", "DATE", "ORIGIN", "TELESCOP", "INSTRUME", "FILTER", "MEAN",
-                "MEDIAN", "RMS", "MEANDIFF", "MEDIANDIF", "RMSDIFF", "VALID"
+                "IM_NAME",
+                "TYPE",
+                "DATE",
+                "ORIGIN",
+                "TELESCOP",
+                "INSTRUME",
+                "FILTER",
+                "MEAN",
+                "MEDIAN",
+                "RMS",
+                "MEANDIFF",
+                "MEDIANDIF",
+                "RMSDIFF",
+                "VALID"
             ]
         );
         assert_eq!(record["DATE"], "2018-03-06 02:11:23");

@@ -200,8 +200,7 @@ fn make_one(
         }
     }
     if kept.len() < policy.minimum_frames {
-        let mut reason =
-            format!("{} good frames, {} needed", kept.len(), policy.minimum_frames);
+        let mut reason = format!("{} good frames, {} needed", kept.len(), policy.minimum_frames);
         if let Some((name, why)) = left_out.first() {
             reason += &format!("; {} left out ({name}: {why})", left_out.len());
         }
@@ -275,8 +274,7 @@ fn unfit(
                 .into_iter()
                 .flatten()
                 .fold(f64::INFINITY, f64::min);
-            let saturated =
-                frame.data.iter().filter(|value| f64::from(**value) >= level).count();
+            let saturated = frame.data.iter().filter(|value| f64::from(**value) >= level).count();
             let fraction = saturated as f64 / frame.data.len().max(1) as f64;
             if fraction > policy.maximum_saturated_fraction {
                 return Some(format!(
@@ -306,11 +304,7 @@ fn compare(data: &Image, reference: Option<&LoadedMaster>) -> MasterStatistics {
 }
 
 /// Why a master is not valid. The first of its kind has nothing to be compared with: it must only be a sound plane.
-fn judge(
-    statistics: &MasterStatistics,
-    cuts: ValidationCuts,
-    kind: MasterKind,
-) -> Option<String> {
+fn judge(statistics: &MasterStatistics, cuts: ValidationCuts, kind: MasterKind) -> Option<String> {
     let own = [statistics.mean, statistics.median, statistics.rms];
     if own.iter().any(|value| !value.is_finite()) {
         return Some("its statistics are not defined".to_owned());
@@ -351,8 +345,8 @@ pub fn write_master(
     let path = directory.join(master_file_name(&record));
     let header = master_header(candidate);
     store.write_images(&path, &[("", &header, &candidate.data, PixelFormat::Float32)])?;
-    let content = std::fs::read(&path)
-        .map_err(|source| Gp1Error::Io { path: path.clone(), source })?;
+    let content =
+        std::fs::read(&path).map_err(|source| Gp1Error::Io { path: path.clone(), source })?;
     record.sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
     record.path = path;
     Ok(record)

@@ -127,9 +127,10 @@ impl MastersInForce {
                 && record.instrument == frame.instrument
                 && (kind != MasterKind::Flat || record.filter == frame.filter)
         };
-        let fitting = self.masters.iter().filter(of_camera).filter(|master| {
-            master.record.binning == frame.binning && master.data.dim() == shape
-        });
+        let fitting =
+            self.masters.iter().filter(of_camera).filter(|master| {
+                master.record.binning == frame.binning && master.data.dim() == shape
+            });
         let age = |master: &LoadedMaster| frame.date_obs.seconds_since(master.record.date);
         let nearest = fitting
             .filter(|master| age(master) >= -SAME_NIGHT_SECONDS)

@@ -56,7 +56,11 @@ pub fn write_reduced(
     let mut variance_header = Header::new();
     variance_header.set("BUNIT", "electron2", "unit of the pixels");
     let mut mask_header = Header::new();
-    mask_header.set("MASKBITS", "1 bad 2 saturated 4 bleed 8 no data 16 cosmic", "meaning of the bits");
+    mask_header.set(
+        "MASKBITS",
+        "1 bad 2 saturated 4 bleed 8 no data 16 cosmic",
+        "meaning of the bits",
+    );
     store.write_images(
         path,
         &[
@@ -105,8 +109,8 @@ pub fn write_measurement(path: &Path, measurement: &FrameMeasurement) -> Result<
 
 /// Reads the JSON of a frame.
 pub fn read_measurement(path: &Path) -> Result<FrameMeasurement, Gp1Error> {
-    let text = std::fs::read(path)
-        .map_err(|source| Gp1Error::Io { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read(path).map_err(|source| Gp1Error::Io { path: path.to_owned(), source })?;
     let wrong = |what: String| Gp1Error::Content { path: path.to_owned(), what };
     let measurement: FrameMeasurement =
         serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;

@@ -103,16 +103,15 @@ pub fn reduce_frame(
 
 /// Pixels without a defined value or variance become bad ones of value 0.
 fn set_aside_undefined(image: &mut CalibratedImage) {
-    ndarray::Zip::from(&mut image.data)
-        .and(&mut image.variance)
-        .and(&mut image.mask)
-        .for_each(|value, variance, bits| {
+    ndarray::Zip::from(&mut image.data).and(&mut image.variance).and(&mut image.mask).for_each(
+        |value, variance, bits| {
             if !(value.is_finite() && variance.is_finite() && *variance >= 0.0) {
                 *value = 0.0;
                 *variance = UNKNOWN_VARIANCE;
                 *bits |= mask_bits::BAD;
             }
-        });
+        },
+    );
 }
 
 #[cfg(test)]

@@ -48,12 +48,13 @@ pub fn write_sources(
     sources: &[MeasuredSource],
     scales: TableScales<'_>,
 ) -> Result<(), Gp1Error> {
-    let number = |name: &str, unit: &str, description: &str, value: &dyn Fn(&Source) -> f64| Column {
-        name: name.to_owned(),
-        unit: unit.to_owned(),
-        description: description.to_owned(),
-        data: ColumnData::Float64(sources.iter().map(|each| value(&each.source)).collect()),
-    };
+    let number =
+        |name: &str, unit: &str, description: &str, value: &dyn Fn(&Source) -> f64| Column {
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            description: description.to_owned(),
+            data: ColumnData::Float64(sources.iter().map(|each| value(&each.source)).collect()),
+        };
     let sky = |source: &Source| scales.wcs.map(|wcs| wcs.pixel_to_sky(source.x, source.y));
     let calibrated = |source: &Source| {
         let (zero_point, error) = scales.zero_point?;
@@ -270,11 +271,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f_sources.fits");
         let wcs = TangentPlane::nominal((511.5, 511.5), SkyPosition::new(30.0, 24.0), 0.000195);
-        let scales = TableScales {
-            wcs: Some(&wcs),
-            zero_point: Some((22.8, 0.01)),
-            exposure_seconds: 60.0,
-        };
+        let scales =
+            TableScales { wcs: Some(&wcs), zero_point: Some((22.8, 0.01)), exposure_seconds: 60.0 };
         let sources = sources();
         write_sources(&Cfitsio, &path, &Header::new(), &sources, scales).unwrap();
         let read = read_sources(&Cfitsio, &path).unwrap();

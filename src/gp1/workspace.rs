@@ -144,8 +144,7 @@ fn mapped_value(keywords: &FrameKeywords, burst_id: Option<&str>, name: &str) ->
 
 /// Makes a directory with its parents.
 pub fn make_directory(path: &Path) -> Result<(), Gp1Error> {
-    std::fs::create_dir_all(path)
-        .map_err(|source| Gp1Error::Io { path: path.to_owned(), source })
+    std::fs::create_dir_all(path).map_err(|source| Gp1Error::Io { path: path.to_owned(), source })
 }
 
 /// Writes a file so that a reader sees either all of it or the one before: temporary name, sync, rename, sync of the
