@@ -1,8 +1,28 @@
 //! Astrometric solution: matches sources with catalogue stars from a nominal solution that may be wrong
 //! by arcminutes and by a rotation, then refines all six coefficients.
 
-use super::wcs::TangentPlane;
-use crate::model::{CatalogueObject, Source};
+use super::alignment::AffineTransform;
+use super::matching::Point;
+pub use super::matching::match_nearest;
+use super::offset_vote;
+use super::star_pattern::{self, PatternSearch};
+use super::verification::{self, Evidence};
+use super::wcs::{PixelSkyPair, TangentPlane, sky_to_standard};
+use crate::model::{CatalogueObject, Source, SourceFlags};
+use std::f64::consts::PI;
+
+/// The most sources and catalogue objects used, brightest first: a bound on time.
+const MAXIMUM_SOURCES: usize = 3000;
+const MAXIMUM_OBJECTS: usize = 10_000;
+/// Unflagged sources enough to leave the flagged ones out of the fit.
+const ENOUGH_CLEAN: usize = 12;
+/// Position error of catalogue objects, added to that of the centroid.
+const CATALOGUE_ERROR_ARCSEC: f64 = 0.05;
+/// Points of each list used by the triangles, and how far a pair may be apart in them.
+const PATTERN_POINTS: [usize; 2] = [40, 70];
+const PATTERN_TOLERANCE_ARCSEC: f64 = 1.5;
+/// Largest share by which the axes of a solution may differ in scale or depart from a right angle.
+const MAXIMUM_DISTORTION: f64 = 0.01;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AstrometryParameters {
@@ -61,7 +81,13 @@ pub enum AstrometryFailure {
     NotConfirmed { matches: usize, rms_arcsec: f64 },
 }
 
-/// Solves one frame. A wrong solution is never accepted: the match must be far above what chance gives.
+/// Solves one frame. A wrong solution is never accepted: the match must be far above what chance gives
+/// (`verification::weigh`).
+///
+/// First the nominal solution is corrected by a shift, a small rotation and a small change of scale found by vote
+/// (`offset_vote`); where that fails, triangles look for any rotation and either parity over the whole catalogue given
+/// (`star_pattern`). Then all six coefficients are refined. Saturated and otherwise flagged sources help to find the
+/// pattern but, where enough others are matched, not to fit it. `matches` holds every pair within the match radius.
 /// Deterministic.
 pub fn solve(
     sources: &[Source],
@@ -70,17 +96,685 @@ pub fn solve(
     shape: (usize, usize),
     parameters: &AstrometryParameters,
 ) -> Result<AstrometricSolution, AstrometryFailure> {
-    let _ = (sources, catalogue, nominal, shape, parameters);
-    unimplemented!()
+    let minimum = parameters.minimum_matches.max(4);
+    let Some(field) = Field::new(sources, catalogue, nominal, shape) else {
+        return Err(too_few(0, 0, minimum));
+    };
+    if field.points.len() < minimum || field.objects.len() < minimum {
+        return Err(too_few(field.points.len(), field.objects.len(), minimum));
+    }
+    let mut failure = AstrometryFailure::NoPattern {
+        votes: 0,
+        searched_arcsec: parameters.maximum_offset_arcsec,
+        searched_degrees: parameters.maximum_rotation_degrees,
+    };
+    let vote = offset_vote::Search {
+        maximum_offset: parameters.maximum_offset_arcsec,
+        maximum_rotation_radians: parameters.maximum_rotation_degrees.to_radians(),
+        scale_tolerance: parameters.scale_tolerance,
+        cell: parameters.match_radius_arcsec,
+    };
+    let near =
+        Trials { search: Reach::Nominal, log10: field.log10_trials(Reach::Nominal, parameters) };
+    let objects = field.objects_within(
+        &AffineTransform::IDENTITY,
+        parameters.maximum_offset_arcsec + 0.1 * field.half_diagonal,
+    );
+    let mut tried = None;
+    for stage in offset_vote::STAGES {
+        // Short lists make the later stages repeat the earlier.
+        let effective = (stage.left.min(field.points.len()), stage.right.min(objects.len()));
+        if tried.replace(effective) == Some(effective) {
+            continue;
+        }
+        for candidate in offset_vote::find(&field.points, &objects, &vote, stage) {
+            match field.confirm(&candidate.transform, candidate.votes, &near, parameters, minimum) {
+                Ok(solution) => return Ok(solution),
+                Err(reason) => failure = nearer(failure, reason),
+            }
+        }
+    }
+    let far =
+        Trials { search: Reach::Anywhere, log10: field.log10_trials(Reach::Anywhere, parameters) };
+    for maximum_points in PATTERN_POINTS {
+        let search = PatternSearch {
+            tolerance: PATTERN_TOLERANCE_ARCSEC,
+            scale_tolerance: parameters.scale_tolerance,
+            mirror: true,
+            maximum_points,
+            maximum_candidates: 6,
+        };
+        for candidate in star_pattern::find(&field.objects, &field.points, &search) {
+            match field.confirm(&candidate.transform, 0, &far, parameters, minimum) {
+                Ok(solution) => return Ok(solution),
+                Err(reason) => failure = nearer(failure, reason),
+            }
+        }
+    }
+    Err(failure)
 }
 
-/// Pairs each point of `left` with the nearest of `right` within `radius`, one to one, closest pairs first.
-/// Returns indices (left, right) in order of `left`.
-pub fn match_nearest(
-    left: &[(f64, f64)],
-    right: &[(f64, f64)],
-    radius: f64,
-) -> Vec<(usize, usize)> {
-    let _ = (left, right, radius);
-    unimplemented!()
+fn too_few(sources: usize, catalogue: usize, needed: usize) -> AstrometryFailure {
+    AstrometryFailure::TooFew { sources, catalogue, needed }
+}
+
+/// The failure that tells more: the one that came nearer to a solution.
+fn nearer(left: AstrometryFailure, right: AstrometryFailure) -> AstrometryFailure {
+    let count = |failure: &AstrometryFailure| match failure {
+        AstrometryFailure::TooFew { .. } => (0, 0),
+        AstrometryFailure::NoPattern { votes, .. } => (1, *votes),
+        AstrometryFailure::NotConfirmed { matches, .. } => (2, *matches),
+    };
+    if count(&right) > count(&left) { right } else { left }
+}
+
+/// How far from the nominal solution is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Nominal,
+    Anywhere,
+}
+
+struct Trials {
+    search: Reach,
+    log10: f64,
+}
+
+/// Both lists, brightest first, in one plane: arcseconds about the nominal centre of the image.
+struct Field<'a> {
+    sources: Vec<(usize, &'a Source)>,
+    points: Vec<Point>,
+    weights: Vec<f64>,
+    catalogue: Vec<(usize, &'a CatalogueObject)>,
+    objects: Vec<Point>,
+    nominal: &'a TangentPlane,
+    /// Of the image, pixels.
+    centre: Point,
+    /// Half of width and height, and from the centre to a corner; arcseconds.
+    half_size: Point,
+    half_diagonal: f64,
+    /// Unit vector (east, north) of the image's +y axis in the nominal solution.
+    up: Point,
+    scale: f64,
+}
+
+impl<'a> Field<'a> {
+    /// `None` where the nominal solution is none.
+    fn new(
+        sources: &'a [Source],
+        catalogue: &'a [CatalogueObject],
+        nominal: &'a TangentPlane,
+        shape: (usize, usize),
+    ) -> Option<Self> {
+        let scale = nominal.scale_arcsec();
+        let centre = ((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0);
+        let tangent = nominal.pixel_to_sky(centre.0, centre.1);
+        nominal.sky_to_pixel(tangent)?;
+        let half_size = (scale * shape.1 as f64 / 2.0, scale * shape.0 as f64 / 2.0);
+        let (up_east, up_north) = nominal.position_angle_degrees().to_radians().sin_cos();
+
+        let mut used: Vec<(usize, &Source)> = sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| {
+                source.x.is_finite() && source.y.is_finite() && source.flux_electrons > 0.0
+            })
+            .collect();
+        used.sort_by(|a, b| b.1.flux_electrons.total_cmp(&a.1.flux_electrons).then(a.0.cmp(&b.0)));
+        used.truncate(MAXIMUM_SOURCES);
+        let weights = used
+            .iter()
+            .map(|(_, source)| {
+                let error = source.position_error_pixels;
+                let error = if error.is_finite() && error > 0.0 { error } else { 0.2 } * scale;
+                1.0 / (error * error + CATALOGUE_ERROR_ARCSEC * CATALOGUE_ERROR_ARCSEC)
+            })
+            .collect();
+        let on_plane = |sky| {
+            let (xi, eta) = sky_to_standard(tangent, sky)?;
+            Some((xi * 3600.0, eta * 3600.0))
+        };
+        let points: Option<Vec<Point>> = used
+            .iter()
+            .map(|(_, source)| on_plane(nominal.pixel_to_sky(source.x, source.y)))
+            .collect();
+
+        let mut known: Vec<(usize, &CatalogueObject, Point)> = catalogue
+            .iter()
+            .enumerate()
+            .filter(|(_, object)| object.magnitude.is_finite())
+            .filter_map(|(number, object)| Some((number, object, on_plane(object.position)?)))
+            .filter(|(_, _, point)| point.0.is_finite() && point.1.is_finite())
+            .collect();
+        known.sort_by(|a, b| a.1.magnitude.total_cmp(&b.1.magnitude).then(a.0.cmp(&b.0)));
+        known.truncate(MAXIMUM_OBJECTS);
+        Some(Self {
+            sources: used,
+            points: points?,
+            weights,
+            objects: known.iter().map(|(_, _, point)| *point).collect(),
+            catalogue: known.into_iter().map(|(number, object, _)| (number, object)).collect(),
+            nominal,
+            centre,
+            half_size,
+            half_diagonal: half_size.0.hypot(half_size.1),
+            up: (up_east, up_north),
+            scale,
+        })
+    }
+
+    fn log10_trials(&self, reach: Reach, parameters: &AstrometryParameters) -> f64 {
+        let (shift_area, rotation) = match reach {
+            Reach::Nominal => (
+                PI * parameters.maximum_offset_arcsec.powi(2),
+                2.0 * parameters.maximum_rotation_degrees.to_radians(),
+            ),
+            // Both parities, all angles, and as far as the lists overlap.
+            Reach::Anywhere => {
+                let area =
+                    verification::Bounds::of(&self.objects).map_or(0.0, |bounds| bounds.area());
+                (2.0 * (area + 4.0 * self.half_diagonal.powi(2)), 2.0 * PI)
+            }
+        };
+        // Half the radius: the smaller radii that are looked at distinguish more transforms.
+        let radius = parameters.match_radius_arcsec / 2.0;
+        let scale_range = 2.0 * parameters.scale_tolerance;
+        verification::log10_transforms(
+            shift_area,
+            rotation,
+            scale_range,
+            self.half_diagonal,
+            radius,
+        )
+    }
+
+    /// The catalogue objects in the image as a transform of its sources places it, and up to `margin` arcseconds around.
+    fn objects_within(&self, transform: &AffineTransform, margin: f64) -> Vec<Point> {
+        let Some(inverse) = transform.inverse() else { return Vec::new() };
+        let (width, height) = (self.half_size.0 + margin, self.half_size.1 + margin);
+        let is_inside = |point: &&Point| {
+            let (x, y) = inverse.apply(point.0, point.1);
+            let (u, v) = (x * self.up.1 - y * self.up.0, x * self.up.0 + y * self.up.1);
+            u.abs() <= width && v.abs() <= height
+        };
+        self.objects.iter().filter(is_inside).copied().collect()
+    }
+
+    /// Refines a candidate to a full solution and puts it on trial.
+    fn confirm(
+        &self,
+        candidate: &AffineTransform,
+        votes: usize,
+        trials: &Trials,
+        parameters: &AstrometryParameters,
+        minimum: usize,
+    ) -> Result<AstrometricSolution, AstrometryFailure> {
+        let no_pattern = || AstrometryFailure::NoPattern {
+            votes,
+            searched_arcsec: parameters.maximum_offset_arcsec,
+            searched_degrees: parameters.maximum_rotation_degrees,
+        };
+        let radius = parameters.match_radius_arcsec;
+        let inside = self.objects_within(candidate, 10.0 * radius);
+        let refined = [40, 160, usize::MAX].iter().try_fold(*candidate, |transform, &count| {
+            // The brightest first, while the transform is rough: with all of a dense catalogue
+            // the wrong neighbour would often be the nearest.
+            let sources = self.points.len().min(count);
+            let objects = inside.len().min(count.saturating_mul(2));
+            let radii: &[f64] = match count {
+                40 => &[3.0, 2.0],
+                160 => &[2.0, 1.0],
+                _ => &[1.5, 1.0],
+            };
+            let radii: Vec<f64> = radii.iter().map(|factor| factor * radius).collect();
+            let (points, objects) = (&self.points[..sources], &inside[..objects]);
+            let refine = |start: &AffineTransform| {
+                verification::refine(points, &self.weights, objects, start, &radii)
+            };
+            // A short list may hold too few in common; the longer ones then start from the candidate.
+            refine(&transform).or_else(|| (count != usize::MAX).then_some(transform))
+        });
+        let transform = refined.ok_or_else(no_pattern)?;
+        let wcs = self.fit(&transform, radius).ok_or_else(no_pattern)?;
+
+        // From here on everything is judged with the solution that would be returned.
+        let (moved, objects) = self.in_plane_of(&wcs).ok_or_else(no_pattern)?;
+        let pairs = match_nearest(&moved, &objects, radius);
+        let evidence = verification::weigh(&moved, &objects, &pairs, radius, trials.log10);
+        let distance =
+            |&(i, j): &(usize, usize)| (moved[i].0 - objects[j].0).hypot(moved[i].1 - objects[j].1);
+        let fitted = self.fitted_pairs(&pairs);
+        let distances: Vec<f64> = fitted.iter().map(distance).collect();
+        let limit = verification::clip_limit(&distances, radius);
+        let kept: Vec<f64> = distances.into_iter().filter(|distance| *distance <= limit).collect();
+        let square_sum: f64 = kept.iter().map(|distance| distance * distance).sum();
+        let rms_arcsec = (square_sum / (2.0 * kept.len().max(1) as f64)).sqrt();
+
+        let shift = self.shift_from_nominal(&wcs);
+        let accepted = evidence.is_convincing()
+            && kept.len() >= minimum
+            && rms_arcsec <= parameters.maximum_rms_arcsec
+            && self.is_plausible(&wcs, &shift, trials.search, parameters);
+        if !accepted {
+            return Err(self.refusal(&evidence, kept.len(), rms_arcsec, no_pattern()));
+        }
+        let mut matches: Vec<(usize, usize)> =
+            pairs.iter().map(|&(i, j)| (self.sources[i].0, self.catalogue[j].0)).collect();
+        matches.sort_unstable();
+        Ok(AstrometricSolution {
+            wcs,
+            matches,
+            rms_arcsec,
+            offset_arcsec: shift.offset_arcsec,
+            rotation_degrees: shift.rotation_degrees,
+        })
+    }
+
+    /// A pattern counts as found, though not confirmed, where chance gives fewer than half of its matches.
+    fn refusal(
+        &self,
+        evidence: &Evidence,
+        matches: usize,
+        rms_arcsec: f64,
+        no_pattern: AstrometryFailure,
+    ) -> AstrometryFailure {
+        if matches as f64 > 2.0 * evidence.expected && matches >= 4 {
+            AstrometryFailure::NotConfirmed { matches, rms_arcsec }
+        } else {
+            no_pattern
+        }
+    }
+
+    /// Sources that may drive the fit: the clean ones if there are enough of them, else all.
+    fn fitted_pairs(&self, pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let flagged = SourceFlags::SATURATED
+            | SourceFlags::TRUNCATED
+            | SourceFlags::MASKED
+            | SourceFlags::BLENDED;
+        let clean: Vec<(usize, usize)> =
+            pairs.iter().copied().filter(|&(i, _)| !self.sources[i].1.flags.has(flagged)).collect();
+        if clean.len() >= ENOUGH_CLEAN { clean } else { pairs.to_vec() }
+    }
+
+    /// The six coefficients through the clean matches, on the sky itself: the plane of the nominal solution
+    /// touches the sky elsewhere.
+    fn fit(&self, transform: &AffineTransform, radius: f64) -> Option<TangentPlane> {
+        let moved: Vec<Point> =
+            self.points.iter().map(|point| transform.apply(point.0, point.1)).collect();
+        let mut pairs = self.fitted_pairs(&match_nearest(&moved, &self.objects, radius));
+        let mut wcs = self.fit_pairs(&pairs, &moved, &self.objects, radius)?;
+        for _ in 0..2 {
+            let (moved, objects) = self.in_plane_of(&wcs)?;
+            pairs = self.fitted_pairs(&match_nearest(&moved, &objects, radius));
+            wcs = self.fit_pairs(&pairs, &moved, &objects, radius)?;
+        }
+        Some(wcs)
+    }
+
+    fn fit_pairs(
+        &self,
+        pairs: &[(usize, usize)],
+        moved: &[Point],
+        objects: &[Point],
+        radius: f64,
+    ) -> Option<TangentPlane> {
+        let distances: Vec<f64> = pairs
+            .iter()
+            .map(|&(i, j)| (moved[i].0 - objects[j].0).hypot(moved[i].1 - objects[j].1))
+            .collect();
+        let limit = verification::clip_limit(&distances, radius);
+        let kept: Vec<PixelSkyPair> = pairs
+            .iter()
+            .zip(&distances)
+            .filter(|(_, distance)| **distance <= limit)
+            .map(|(&(i, j), _)| PixelSkyPair {
+                pixel: (self.sources[i].1.x, self.sources[i].1.y),
+                sky: self.catalogue[j].1.position,
+                weight: self.weights[i],
+            })
+            .collect();
+        TangentPlane::fit(&kept, self.centre)
+    }
+
+    /// Sources and catalogue in the tangent plane of a solution, arcseconds.
+    fn in_plane_of(&self, wcs: &TangentPlane) -> Option<(Vec<Point>, Vec<Point>)> {
+        let arcsec = |(xi, eta): (f64, f64)| (xi * 3600.0, eta * 3600.0);
+        let moved = self
+            .sources
+            .iter()
+            .map(|(_, source)| arcsec(wcs.pixel_to_standard(source.x, source.y)))
+            .collect();
+        let objects: Option<Vec<Point>> = self
+            .catalogue
+            .iter()
+            .map(|(_, object)| sky_to_standard(wcs.reference_sky, object.position).map(arcsec))
+            .collect();
+        Some((moved, objects?))
+    }
+
+    fn shift_from_nominal(&self, wcs: &TangentPlane) -> Shift {
+        let was = self.nominal.pixel_to_sky(self.centre.0, self.centre.1);
+        let is = wcs.pixel_to_sky(self.centre.0, self.centre.1);
+        let turned = wcs.position_angle_degrees() - self.nominal.position_angle_degrees();
+        Shift {
+            offset_arcsec: was.separation_arcsec(is),
+            rotation_degrees: (turned + 180.0).rem_euclid(360.0) - 180.0,
+        }
+    }
+
+    /// Whether a solution is one that the search could rightly have found, and an image that a telescope could make.
+    fn is_plausible(
+        &self,
+        wcs: &TangentPlane,
+        shift: &Shift,
+        reach: Reach,
+        parameters: &AstrometryParameters,
+    ) -> bool {
+        let parity = if wcs.is_mirrored() { -1.0 } else { 1.0 };
+        let ([a, b], [d, e]) = (wcs.cd[0], wcs.cd[1]);
+        let distortion = (a + parity * e).hypot(b - parity * d) * 3600.0 / self.scale;
+        let scale = (wcs.scale_arcsec() / self.scale - 1.0).abs();
+        let near = shift.offset_arcsec <= 1.1 * parameters.maximum_offset_arcsec
+            && shift.rotation_degrees.abs() <= 1.1 * parameters.maximum_rotation_degrees
+            && wcs.is_mirrored() == self.nominal.is_mirrored();
+        distortion <= MAXIMUM_DISTORTION
+            && scale <= 1.25 * parameters.scale_tolerance
+            && (near || reach == Reach::Anywhere)
+    }
+}
+
+struct Shift {
+    offset_arcsec: f64,
+    rotation_degrees: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ObjectKind, SkyPosition};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, Normal};
+
+    const SHAPE: (usize, usize) = (1024, 1024);
+    const SCALE_DEGREES: f64 = 0.000195;
+
+    /// What a simulated frame and its catalogue look like.
+    #[derive(Clone, Copy)]
+    struct Trial {
+        stars_in_frame: usize,
+        /// Magnitudes by which the catalogue is deeper (+) or brighter (−) than the frame.
+        catalogue_depth: f64,
+        cosmic_rays: usize,
+        trail: bool,
+        new_sources: usize,
+        offset_arcsec: f64,
+        rotation_degrees: f64,
+        scale_error: f64,
+        mirrored: bool,
+    }
+
+    const ORDINARY: Trial = Trial {
+        stars_in_frame: 300,
+        catalogue_depth: 0.0,
+        cosmic_rays: 60,
+        trail: true,
+        new_sources: 40,
+        offset_arcsec: 60.0,
+        rotation_degrees: 0.5,
+        scale_error: 0.02,
+        mirrored: false,
+    };
+
+    struct Simulated {
+        sources: Vec<Source>,
+        catalogue: Vec<CatalogueObject>,
+        nominal: TangentPlane,
+        truth: TangentPlane,
+    }
+
+    fn source(x: f64, y: f64, flux: f64, flags: u16) -> Source {
+        Source {
+            x,
+            y,
+            position_error_pixels: (4.0 / flux.sqrt()).clamp(0.01, 0.4),
+            peak_electrons: flux / 10.0,
+            flux_electrons: flux,
+            flux_error_electrons: flux.sqrt() + 100.0,
+            aperture_radius_pixels: 4.0,
+            semi_major_pixels: 1.5,
+            semi_minor_pixels: 1.5,
+            theta_radians: 0.0,
+            fwhm_pixels: 3.5,
+            pixel_count: 20,
+            flags: SourceFlags(flags),
+        }
+    }
+
+    fn simulate(seed: u64, trial: Trial) -> Simulated {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let dec = random.random_range(-88.0..88.0);
+        let pointing = SkyPosition::new(random.random_range(0.0..360.0), dec);
+        let nominal = TangentPlane::nominal((511.5, 511.5), pointing, SCALE_DEGREES);
+        let direction = random.random_range(0.0..2.0 * PI);
+        let sky = pointing.offset_arcsec(
+            trial.offset_arcsec * direction.cos(),
+            trial.offset_arcsec * direction.sin(),
+        );
+        let angle = random.random_range(-1.0_f64..1.0) * trial.rotation_degrees.to_radians();
+        let scale = SCALE_DEGREES * (1.0 + random.random_range(-1.0..1.0) * trial.scale_error);
+        let parity = if trial.mirrored { 1.0 } else { -1.0 };
+        let (sine, cosine) = (scale * angle.sin(), scale * angle.cos());
+        let cd = [[parity * cosine, -sine], [parity * sine, cosine]];
+        let truth = TangentPlane { reference_pixel: (511.5, 511.5), reference_sky: sky, cd };
+
+        // A sky one and a half times as wide as the frame on each side, 0.3 dex of stars per magnitude.
+        let limit = 19.0;
+        let density = trial.stars_in_frame as f64 / 1024.0 / 1024.0;
+        let deepest = limit + trial.catalogue_depth.max(0.0);
+        let wide = 1024.0 * 1.5;
+        let count = density * wide * wide * 10f64.powf(0.3 * (deepest - limit));
+        let blur = Normal::new(0.0, 0.05).unwrap();
+        let (mut sources, mut catalogue) = (Vec::new(), Vec::new());
+        for number in 0..count.round() as usize {
+            let x = 511.5 + random.random_range(-0.5..0.5) * wide;
+            let y = 511.5 + random.random_range(-0.5..0.5) * wide;
+            let share: f64 = random.random_range(1e-5..1.0);
+            let magnitude = deepest + share.log10() / 0.3;
+            let flux = 10f64.powf(-0.4 * (magnitude - 25.0));
+            if (0.0..1023.0).contains(&x) && (0.0..1023.0).contains(&y) && magnitude < limit {
+                let saturated = magnitude < 12.5;
+                let mut measured =
+                    source(x, y, flux, if saturated { SourceFlags::SATURATED } else { 0 });
+                let error = if saturated { 1.5 } else { measured.position_error_pixels };
+                let noise = Normal::new(0.0, error).unwrap();
+                measured.x += noise.sample(&mut random);
+                measured.y += noise.sample(&mut random);
+                measured.flux_electrons *= 10f64.powf(0.05 * random.random_range(-1.0..1.0));
+                sources.push(measured);
+            }
+            if magnitude < limit + trial.catalogue_depth {
+                let east = blur.sample(&mut random);
+                let position =
+                    truth.pixel_to_sky(x, y).offset_arcsec(east, blur.sample(&mut random));
+                let kind = if number % 6 == 0 { ObjectKind::Galaxy } else { ObjectKind::Star };
+                let id = number.to_string();
+                catalogue.push(CatalogueObject {
+                    id,
+                    kind,
+                    position,
+                    magnitude,
+                    magnitude_error: 0.03,
+                });
+            }
+        }
+        for _ in 0..trial.cosmic_rays + trial.new_sources {
+            let flux = 300.0 * random.random_range(1e-3_f64..1.0).powf(-1.0);
+            let (x, y) = (random.random_range(0.0..1023.0), random.random_range(0.0..1023.0));
+            sources.push(source(x, y, flux, 0));
+        }
+        if trial.trail {
+            let slope = random.random_range(-0.9..0.9);
+            for piece in 0..35 {
+                let x = 29.0 * f64::from(piece);
+                let y = 511.5 + slope * (x - 511.5);
+                sources.push(source(x, y, random.random_range(1e4..1e5), SourceFlags::BLENDED));
+            }
+        }
+        sources.sort_by(|a, b| b.flux_electrons.total_cmp(&a.flux_electrons));
+        catalogue.sort_by(|a, b| a.magnitude.total_cmp(&b.magnitude));
+        Simulated { sources, catalogue, nominal, truth }
+    }
+
+    fn solve_simulated(simulated: &Simulated) -> Result<AstrometricSolution, AstrometryFailure> {
+        let Simulated { sources, catalogue, nominal, .. } = simulated;
+        solve(sources, catalogue, nominal, SHAPE, &AstrometryParameters::default())
+    }
+
+    /// Largest error over the frame, arcseconds.
+    fn worst_error(solution: &AstrometricSolution, truth: &TangentPlane) -> f64 {
+        [(511.5, 511.5), (0.0, 0.0), (1023.0, 0.0), (0.0, 1023.0), (1023.0, 1023.0)]
+            .iter()
+            .map(|&(x, y)| {
+                solution.wcs.pixel_to_sky(x, y).separation_arcsec(truth.pixel_to_sky(x, y))
+            })
+            .fold(0.0, f64::max)
+    }
+
+    fn assert_all_solved(
+        first_seed: u64,
+        seeds: u64,
+        limit_arcsec: f64,
+        trial: impl Fn(u64) -> Trial,
+    ) {
+        for seed in first_seed..first_seed + seeds {
+            let simulated = simulate(seed, trial(seed));
+            let solution = solve_simulated(&simulated)
+                .unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+            let error = worst_error(&solution, &simulated.truth);
+            assert!(
+                error < limit_arcsec,
+                "seed {seed}: {error} arcsec with {} matches",
+                solution.matches.len()
+            );
+        }
+    }
+
+    #[test]
+    fn ordinary_frames_are_all_solved() {
+        assert_all_solved(0, 150, 0.1, |seed| Trial {
+            offset_arcsec: (seed % 10) as f64 * 9.0,
+            rotation_degrees: 1.0,
+            ..ORDINARY
+        });
+    }
+
+    #[test]
+    fn catalogues_of_another_depth_are_solved() {
+        assert_all_solved(1000, 100, 0.25, |seed| Trial {
+            catalogue_depth: [-3.0, -2.0, 1.5, 2.5][seed as usize % 4],
+            ..ORDINARY
+        });
+    }
+
+    #[test]
+    fn a_handful_of_stars_is_enough() {
+        assert_all_solved(2000, 60, 0.6, |_| Trial {
+            stars_in_frame: 16,
+            cosmic_rays: 10,
+            trail: false,
+            new_sources: 2,
+            catalogue_depth: 0.5,
+            ..ORDINARY
+        });
+    }
+
+    #[test]
+    fn mostly_cosmic_rays_and_a_crowded_field_are_solved() {
+        assert_all_solved(3000, 20, 0.2, |_| Trial { cosmic_rays: 900, ..ORDINARY });
+        assert_all_solved(3100, 6, 0.1, |_| Trial { stars_in_frame: 2500, ..ORDINARY });
+    }
+
+    #[test]
+    fn larger_errors_and_mirrored_frames_fall_back_on_triangles() {
+        assert_all_solved(4000, 20, 0.15, |seed| Trial {
+            offset_arcsec: 150.0,
+            rotation_degrees: 180.0,
+            mirrored: seed % 2 == 0,
+            trail: false,
+            ..ORDINARY
+        });
+    }
+
+    #[test]
+    fn an_unrelated_catalogue_is_never_accepted() {
+        for seed in 0..300 {
+            let trial = Trial {
+                stars_in_frame: [10, 40, 300, 1000][seed as usize % 4],
+                catalogue_depth: [-1.0, 0.0, 1.5][seed as usize % 3],
+                ..ORDINARY
+            };
+            let one = simulate(10_000 + seed, trial);
+            let mut other = simulate(20_000 + seed, trial);
+            // The other field's catalogue, carried to where this one points.
+            for object in &mut other.catalogue {
+                let (xi, eta) =
+                    sky_to_standard(other.nominal.reference_sky, object.position).unwrap();
+                object.position =
+                    one.nominal.reference_sky.offset_arcsec(xi * 3600.0, eta * 3600.0);
+            }
+            let mixed = Simulated { catalogue: other.catalogue, ..one };
+            let result = solve_simulated(&mixed);
+            assert!(result.is_err(), "seed {seed}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn the_solution_tells_its_evidence() {
+        let simulated = simulate(42, ORDINARY);
+        let solution = solve_simulated(&simulated).unwrap();
+        assert!((solution.offset_arcsec - 60.0).abs() < 0.1);
+        let turned = simulated.truth.position_angle_degrees();
+        assert!((solution.rotation_degrees - turned).abs() < 0.01);
+        assert!(solution.rms_arcsec < 0.2);
+        for &(i, j) in &solution.matches {
+            let source = &simulated.sources[i];
+            let sky = solution.wcs.pixel_to_sky(source.x, source.y);
+            assert!(sky.separation_arcsec(simulated.catalogue[j].position) <= 1.5 + 1e-9);
+        }
+        assert_eq!(solve_simulated(&simulated).unwrap(), solution);
+    }
+
+    #[test]
+    fn too_little_and_broken_input_is_told_apart_and_never_panics() {
+        let simulated = simulate(1, ORDINARY);
+        let parameters = AstrometryParameters::default();
+        let Simulated { sources, catalogue, nominal, .. } = &simulated;
+        let few = solve(&sources[..3], catalogue, nominal, SHAPE, &parameters);
+        assert!(matches!(few, Err(AstrometryFailure::TooFew { sources: 3, needed: 8, .. })));
+        assert!(solve(sources, &[], nominal, SHAPE, &parameters).is_err());
+        assert!(solve(&[], &[], nominal, (0, 0), &parameters).is_err());
+        let flat = TangentPlane { cd: [[0.0; 2]; 2], ..*nominal };
+        assert!(solve(sources, catalogue, &flat, SHAPE, &parameters).is_err());
+        let nowhere = TangentPlane {
+            reference_sky: SkyPosition { ra_degrees: f64::NAN, dec_degrees: 0.0 },
+            ..*nominal
+        };
+        assert!(solve(sources, catalogue, &nowhere, SHAPE, &parameters).is_err());
+        let mut poisoned = sources.clone();
+        for source in poisoned.iter_mut().step_by(7) {
+            (source.x, source.position_error_pixels) = (f64::NAN, f64::NAN);
+        }
+        let mut odd = catalogue.clone();
+        for object in odd.iter_mut().step_by(11) {
+            object.position.dec_degrees = f64::NAN;
+        }
+        assert!(solve(&poisoned, &odd, nominal, SHAPE, &parameters).is_ok());
+        let wild = AstrometryParameters {
+            maximum_offset_arcsec: f64::NAN,
+            match_radius_arcsec: f64::NAN,
+            ..parameters
+        };
+        assert!(solve(sources, catalogue, nominal, SHAPE, &wild).is_err());
+    }
 }

@@ -11,10 +11,15 @@ pub mod calibration;
 pub mod detection;
 pub mod fading;
 pub mod image;
+pub mod linear_fit;
+pub mod matching;
+pub mod offset_vote;
 pub mod render;
 pub mod resample;
 pub mod stack;
+pub mod star_pattern;
 pub mod statistics;
+pub mod verification;
 pub mod wcs;
 pub mod zero_point;
 
