@@ -1,0 +1,334 @@
+//! One frame through the enabled modules, from the raw file to the files of the workspace.
+
+use super::astrometry::{self, AstrometryStatus, FrameAstrometry, ReferenceField};
+use super::error::Gp1Error;
+use super::findstars::{StarField, find_stars};
+use super::masters_in_force::MastersInForce;
+use super::photometry::{self, FramePhotometry};
+use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
+use super::reduction::{Reduction, reduce_frame};
+use super::settings::InstanceSettings;
+use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
+use super::workspace::{FramePaths, make_directory};
+use crate::catalogs::Catalogue;
+use crate::fits::{FitsImage, FitsStore, Header, wcs_cards};
+use crate::imaging::{CalibratedImage, background, statistics::median_and_deviation};
+use crate::model::{
+    CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
+};
+use std::path::Path;
+use std::time::Instant;
+
+/// A frame with fewer good pixels than this share is of no use.
+const LEAST_GOOD_FRACTION: f64 = 0.01;
+/// Pixels sampled for the sky of a frame on which no sources are sought.
+const SKY_SAMPLES: usize = 20_000;
+
+/// What the steps need besides the frame.
+#[derive(Clone, Copy)]
+pub struct StepContext<'a> {
+    pub settings: &'a InstanceSettings,
+    pub store: &'a dyn FitsStore,
+    pub catalogue: &'a dyn Catalogue,
+}
+
+/// A raw frame to work on.
+#[derive(Debug, Clone, Copy)]
+pub struct RawFrame<'a> {
+    pub path: &'a Path,
+    pub identity: &'a FrameIdentity,
+    pub keywords: &'a FrameKeywords,
+}
+
+/// Logs how long a step took.
+pub(crate) struct StepTimer<'a> {
+    frame: &'a str,
+    started: Instant,
+}
+
+impl<'a> StepTimer<'a> {
+    pub(crate) fn new(frame: &'a str) -> Self {
+        Self { frame, started: Instant::now() }
+    }
+
+    pub(crate) fn done(&mut self, step: &str) {
+        let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!(frame = self.frame, step, milliseconds, "step done");
+        self.started = Instant::now();
+    }
+}
+
+/// Runs the enabled steps on a raw frame and writes its files. Bad frames end in an error with the reason or in a measurement
+/// with degradations, never in a panic.
+pub fn process_raw(
+    context: StepContext<'_>,
+    raw: RawFrame<'_>,
+    masters: &MastersInForce,
+    reference: Option<ReferenceField<'_>>,
+    paths: &FramePaths,
+) -> Result<FrameMeasurement, Gp1Error> {
+    let mut timer = StepTimer::new(&raw.identity.name);
+    let FitsImage { header, data } = context.store.read_image(raw.path)?;
+    timer.done("read");
+    let reduction = reduce_frame(&data, raw.keywords, masters, &context.settings.reduction)
+        .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
+    drop(data);
+    timer.done("reduction");
+    if reduction.good_fraction < LEAST_GOOD_FRACTION {
+        let percent = 100.0 * reduction.good_fraction;
+        let what = format!("only {percent:.2} % of the pixels are good (saturated or undefined)");
+        return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
+    }
+    measure_reduced(context, raw, header, &reduction, reference, paths, &mut timer)
+}
+
+fn measure_reduced(
+    context: StepContext<'_>,
+    raw: RawFrame<'_>,
+    mut header: Header,
+    reduction: &Reduction,
+    reference: Option<ReferenceField<'_>>,
+    paths: &FramePaths,
+    timer: &mut StepTimer<'_>,
+) -> Result<FrameMeasurement, Gp1Error> {
+    let settings = context.settings;
+    let image = &reduction.image;
+    let nominal = astrometry::nominal_wcs(
+        wcs_cards::read(&header),
+        raw.keywords,
+        settings.reduction.pixel_scale_degrees,
+        image.shape(),
+    );
+    let mut degradations = reduction.degradations.clone();
+    let mut history = reduction.history.clone();
+
+    let field = settings.steps.findstars.then(|| find_stars(image, &settings.findstars));
+    timer.done("findstars");
+    let empty: &[Source] = &[];
+    let sources = field.as_ref().map_or(empty, |field| field.detections.sources.as_slice());
+    let answer = match &nominal {
+        Some(wcs) if settings.steps.astrometry => {
+            let (rows, columns) = image.shape();
+            let centre = wcs.pixel_to_sky(columns as f64 / 2.0, rows as f64 / 2.0);
+            let spare = settings.astrometry.maximum_offset_arcsec;
+            context
+                .catalogue
+                .cone(centre, astrometry::cone_radius_degrees(wcs, image.shape(), spare))
+        }
+        _ => CatalogueAnswer::Unavailable { reason: "the place of the frame is unknown".into() },
+    };
+    let located = if settings.steps.astrometry && field.is_some() {
+        let objects = (!answer.objects().is_empty()).then(|| answer.objects());
+        astrometry::locate(
+            sources,
+            objects,
+            nominal,
+            image.shape(),
+            &settings.astrometry,
+            reference,
+            &settings.alignment,
+        )
+    } else {
+        let status = match nominal {
+            Some(_) => AstrometryStatus::Pointing,
+            None => AstrometryStatus::None,
+        };
+        FrameAstrometry {
+            wcs: nominal,
+            status,
+            match_count: 0,
+            rms_arcsec: None,
+            degradation: None,
+            history: "astrometry: not run".into(),
+        }
+    };
+    timer.done("astrometry");
+    if settings.steps.astrometry
+        && let CatalogueAnswer::Unavailable { reason } = &answer
+    {
+        degradations.push(Degradation::new("NOCAT", reason.clone()));
+    }
+    degradations.extend(located.degradation.clone());
+    history.push(located.history.clone());
+
+    let identity = match &located.wcs {
+        Some(wcs) if located.status.is_absolute() => astrometry::identify(
+            sources,
+            wcs,
+            answer.objects(),
+            settings.photometry.match_radius_arcsec,
+        ),
+        _ => vec![None; sources.len()],
+    };
+    let photometry = field.as_ref().filter(|_| settings.steps.photometry).map(|field| {
+        let detections = &field.detections;
+        photometry::calibrate(
+            image,
+            &field.background,
+            sources,
+            detections.aperture_radius_pixels,
+            raw.keywords.exposure_seconds,
+            located.wcs.as_ref().filter(|_| located.status.is_absolute()),
+            answer.objects(),
+            &identity,
+            &settings.photometry,
+        )
+    });
+    timer.done("photometry");
+    if let Some(photometry) = &photometry
+        && photometry.zero_point.is_none()
+    {
+        let reason = format!(
+            "fewer than {} catalogue stars are fit for a zero point",
+            settings.photometry.minimum_stars
+        );
+        degradations.push(Degradation::new("NOZP", reason));
+    }
+    if let Some(dropped) =
+        field.as_ref().map(|field| field.detections.dropped_count).filter(|count| *count > 0)
+    {
+        let reason = format!("{dropped} faint sources beyond the most that are kept were left out");
+        degradations.push(Degradation::new("DROPPED", reason));
+    }
+    if let Some(photometry) = &photometry {
+        history.push(photometry_line(photometry));
+    }
+
+    let measurement = measurement_of(
+        raw,
+        image,
+        settings,
+        field.as_ref(),
+        &located,
+        photometry.as_ref(),
+        degradations,
+        reduction.masters.hashes(),
+        (context.catalogue.describe(), answer.status()),
+    );
+    set_quality_cards(&mut header, located.wcs.as_ref(), &measurement);
+    header.set("BUNIT", "electron", "unit of the pixels");
+    header.set("RAWNAME", raw.identity.name.as_str(), "raw frame");
+    header.set("RAWSHA", raw.identity.data_sha256.as_str(), "SHA-256 of its file");
+    for line in &history {
+        header.history(line);
+    }
+    make_directory(&paths.directory)?;
+    write_reduced(context.store, &paths.reduced, &header, image)?;
+    timer.done("write reduced");
+    let table: Vec<MeasuredSource> = sources
+        .iter()
+        .zip(&identity)
+        .map(|(source, object)| MeasuredSource {
+            source: source.clone(),
+            object: object.and_then(|index| answer.objects().get(index)).map(IdentifiedObject::of),
+        })
+        .collect();
+    let zero_point = photometry
+        .and_then(|photometry| photometry.zero_point)
+        .map(|zero| (zero.value, zero.error));
+    let scales = TableScales {
+        wcs: located.wcs.as_ref(),
+        zero_point,
+        exposure_seconds: raw.keywords.exposure_seconds,
+    };
+    write_sources(context.store, &paths.sources, &table_header(&header), &table, scales)?;
+    write_measurement(&paths.quality, &measurement)?;
+    timer.done("write sources");
+    Ok(measurement)
+}
+
+fn photometry_line(photometry: &FramePhotometry) -> String {
+    match photometry.zero_point {
+        Some(zero) => format!(
+            "photometry: zero point {:.4} +- {:.4} from {} stars, scatter {:.4}",
+            zero.value, zero.error, zero.star_count, zero.scatter
+        ),
+        None => "photometry: no zero point".into(),
+    }
+}
+
+/// The cards of the image that say what a table is of; its own coordinates are columns.
+fn table_header(header: &Header) -> Header {
+    const COPIED: [&str; 24] = [
+        "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP", "ORIGIN", "FILTER", "EXPTIME",
+        "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS", "NSOURCES", "FWHM", "SKYLEVEL",
+        "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT", "ZPNSTAR", "LIMMAG", "RAWNAME",
+    ];
+    let cards = header.cards.iter().filter(|card| COPIED.contains(&card.keyword.as_str()));
+    Header { cards: cards.cloned().collect() }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn measurement_of(
+    raw: RawFrame<'_>,
+    image: &CalibratedImage,
+    settings: &InstanceSettings,
+    field: Option<&StarField>,
+    located: &FrameAstrometry,
+    photometry: Option<&FramePhotometry>,
+    degradations: Vec<Degradation>,
+    masters: Vec<String>,
+    (catalogue, catalogue_status): (String, crate::model::CatalogueStatus),
+) -> FrameMeasurement {
+    let (sky_electrons, sky_noise_electrons) = match field {
+        Some(field) => (field.background.global_level, field.background.global_noise),
+        None => sky_statistics(image, settings.reduction.detection_threshold_sigma),
+    };
+    let detections = field.map(|field| &field.detections);
+    let zero_point = photometry.and_then(|photometry| photometry.zero_point);
+    let is_located = settings.steps.astrometry;
+    FrameMeasurement {
+        format_version: FrameMeasurement::FORMAT_VERSION,
+        identity: raw.identity.clone(),
+        quality: FrameQuality {
+            source_count: detections.map_or(0, |each| each.sources.len()),
+            fwhm_pixels: detections.and_then(|each| each.stellar_fwhm_pixels).unwrap_or(0.0),
+            sky_electrons,
+            sky_noise_electrons,
+            astrometry: located.status.word().to_owned(),
+            astrometry_matches: if is_located { located.match_count } else { 0 },
+            astrometry_rms_arcsec: located.rms_arcsec,
+            zero_point: zero_point.map(|zero| zero.value),
+            zero_point_scatter: zero_point.map(|zero| zero.scatter),
+            zero_point_stars: zero_point.map_or(0, |zero| zero.star_count),
+            limiting_magnitude: photometry.and_then(|each| each.limiting_magnitude),
+            degradations,
+            latency_seconds: 0.0,
+        },
+        shape: image.shape(),
+        aperture_radius_pixels: detections.map_or(0.0, |each| each.aperture_radius_pixels),
+        aperture_noise_electrons: photometry.map_or(0.0, |each| each.aperture_noise_electrons),
+        zero_point_error: zero_point.map(|zero| zero.error),
+        dropped_source_count: detections.map_or(0, |each| each.dropped_count),
+        masters,
+        catalogue,
+        catalogue_status,
+    }
+}
+
+/// Sky level and noise of a frame on which no sources are sought: median and robust deviation of the good pixels, sources
+/// above the threshold left out.
+fn sky_statistics(image: &CalibratedImage, threshold_sigma: f64) -> (f64, f64) {
+    let step = (image.data.len() / SKY_SAMPLES).max(1);
+    let good: Vec<f64> = image
+        .data
+        .iter()
+        .zip(&image.mask)
+        .step_by(step)
+        .filter(|(_, bits)| **bits == 0)
+        .map(|(value, _)| f64::from(*value))
+        .collect();
+    let Some((level, noise)) = median_and_deviation(&good) else { return (0.0, 0.0) };
+    // A threshold of one deviation would cut into the noise itself; three is where it ends.
+    let limit = level + threshold_sigma.max(3.0) * noise;
+    let sky: Vec<f64> = good.into_iter().filter(|value| *value <= limit).collect();
+    median_and_deviation(&sky).unwrap_or((level, noise))
+}
+
+/// The background of a reduced frame, as the steps before saw it.
+pub(crate) fn background_of(
+    image: &CalibratedImage,
+    settings: &InstanceSettings,
+) -> background::Background {
+    background::estimate(&image.data, &image.mask, settings.findstars.mesh_pixels)
+}

@@ -1,0 +1,139 @@
+//! A frame as the instance remembers it: everything but the pixels, read from the files of the workspace.
+//!
+//! Both a frame just processed and one found after a restart come through here, so that what follows is the same to the
+//! last bit.
+
+use super::astrometry::{AstrometryStatus, ReferenceField};
+use super::error::Gp1Error;
+use super::reduced_file::{FrameMeasurement, ReducedFrame, read_measurement, read_reduced};
+use super::source_table::{MeasuredSource, read_sources};
+use super::workspace::FramePaths;
+use crate::fits::FitsStore;
+use crate::imaging::wcs::TangentPlane;
+use crate::model::{FrameRecord, FrameUse, SkyPosition, Source, UtcTime};
+
+/// Magnitude of one electron per second where nothing calibrates the frames: the first of them has this zero point.
+pub const INSTRUMENTAL_ZERO_POINT: f64 = 25.0;
+
+/// A reduced frame without its pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredFrame {
+    pub record: FrameRecord,
+    pub paths: FramePaths,
+    pub measurement: FrameMeasurement,
+    pub status: AstrometryStatus,
+    pub wcs: Option<TangentPlane>,
+    /// Brightest first.
+    pub sources: Vec<MeasuredSource>,
+    /// Value and error; of the catalogue, else relative to the first frame.
+    pub zero_point: Option<(f64, f64)>,
+    /// Why it is not in the stack of its filter.
+    pub not_stacked: Option<String>,
+}
+
+impl MeasuredFrame {
+    /// Reads the files of a frame; the pixels come beside it.
+    pub fn read(
+        store: &dyn FitsStore,
+        record: &FrameRecord,
+        paths: &FramePaths,
+    ) -> Result<(Self, ReducedFrame), Gp1Error> {
+        let measurement = read_measurement(&paths.quality)?;
+        if measurement.identity != record.identity {
+            let what = format!(
+                "made of {} with SHA-256 {}, not of the frame asked for",
+                measurement.identity.name, measurement.identity.data_sha256
+            );
+            return Err(Gp1Error::Content { path: paths.quality.clone(), what });
+        }
+        let reduced = read_reduced(store, &paths.reduced)?;
+        let sources = read_sources(store, &paths.sources)?;
+        let zero_point = measurement.quality.zero_point.zip(measurement.zero_point_error);
+        let frame = Self {
+            record: record.clone(),
+            paths: paths.clone(),
+            status: AstrometryStatus::from_word(&measurement.quality.astrometry),
+            wcs: reduced.wcs,
+            sources,
+            zero_point,
+            not_stacked: None,
+            measurement,
+        };
+        Ok((frame, reduced))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.record.identity.name
+    }
+
+    pub fn filter(&self) -> &str {
+        &self.record.keywords.filter
+    }
+
+    pub fn exposure_seconds(&self) -> f64 {
+        self.record.keywords.exposure_seconds
+    }
+
+    pub fn start(&self) -> UtcTime {
+        self.record.keywords.date_obs
+    }
+
+    pub fn end(&self) -> UtcTime {
+        self.start().plus_seconds(self.exposure_seconds())
+    }
+
+    /// Full width at half maximum of the stars; `None` where none was measured.
+    pub fn fwhm_pixels(&self) -> Option<f64> {
+        Some(self.measurement.quality.fwhm_pixels).filter(|value| *value > 0.0)
+    }
+
+    /// The middle of the frame on the sky.
+    pub fn centre(&self) -> Option<SkyPosition> {
+        let (rows, columns) = self.measurement.shape;
+        Some(self.wcs.as_ref()?.pixel_to_sky(columns as f64 / 2.0, rows as f64 / 2.0))
+    }
+
+    /// Whether a position is on the frame, at least `margin_pixels` from its edge; with its pixel.
+    pub fn pixel_of(&self, position: SkyPosition, margin_pixels: f64) -> Option<(f64, f64)> {
+        let (x, y) = self.wcs.as_ref()?.sky_to_pixel(position)?;
+        let (rows, columns) = self.measurement.shape;
+        let inside = |value: f64, size: usize| {
+            value >= margin_pixels && value <= size as f64 - 1.0 - margin_pixels
+        };
+        (inside(x, columns) && inside(y, rows)).then_some((x, y))
+    }
+
+    /// The bare list of sources, for alignment.
+    pub fn bare_sources(&self) -> Vec<Source> {
+        self.sources.iter().map(|each| each.source.clone()).collect()
+    }
+
+    /// This frame as one from which others inherit coordinates.
+    pub fn as_reference<'a>(&'a self, sources: &'a [Source]) -> Option<ReferenceField<'a>> {
+        Some(ReferenceField {
+            name: self.name(),
+            wcs: self.wcs.as_ref()?,
+            status: self.status,
+            sources,
+        })
+    }
+
+    /// How the frame was used, for the result.
+    pub fn as_use(&self) -> FrameUse {
+        let quality = &self.measurement.quality;
+        FrameUse {
+            name: self.name().to_owned(),
+            instrument: self.record.keywords.instrument.clone(),
+            filter: self.filter().to_owned(),
+            start: self.start(),
+            exposure_seconds: self.exposure_seconds(),
+            arrived_at: self.record.arrived_at,
+            stacked: self.not_stacked.is_none(),
+            reason: self.not_stacked.clone(),
+            zero_point: quality.zero_point,
+            limiting_magnitude: quality.limiting_magnitude,
+            fwhm_pixels: self.fwhm_pixels(),
+            astrometry: quality.astrometry.clone(),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The running stack of one filter: a frame is resampled to the grid of the first one, scaled to its zero point and added.
+
+use super::measured_frame::MeasuredFrame;
+use super::settings::{AlignmentParameters, StackingParameters};
+use crate::fits::{Header, wcs_cards};
+use crate::imaging::{
+    CalibratedImage,
+    alignment::{AffineTransform, align},
+    background::Background,
+    resample::lanczos3,
+    stack::{RunningStack, StackInput},
+    wcs::TangentPlane,
+};
+use crate::model::{FrameIdentity, Source, UtcTime};
+
+/// A frame that covers less of the reference grid than this share is of another field.
+const LEAST_OVERLAP: f64 = 0.2;
+/// Points per side on which the overlap is judged.
+const OVERLAP_SAMPLES: usize = 16;
+
+/// Why a frame is not in the stack.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StackRefusal {
+    #[error("it has no coordinates and cannot be put on the grid")]
+    NoCoordinates,
+    #[error("{found} sources are too few (need {needed})")]
+    TooFewSources { found: usize, needed: usize },
+    #[error(
+        "its stars of {fwhm:.1} pixels are more than {ratio:.1} times as wide as the best ({best:.1})"
+    )]
+    TooWide { fwhm: f64, best: f64, ratio: f64 },
+    #[error("it has no zero point in the scale of the stack")]
+    NoZeroPoint,
+    #[error("its noise is not defined")]
+    NoNoise,
+    #[error("it covers {percent:.0} % of the grid: another field")]
+    OtherField { percent: f64 },
+    #[error("{0}")]
+    Misaligned(String),
+}
+
+/// The grid and scale of a stack: those of its first frame.
+#[derive(Debug, Clone)]
+pub struct StackReference {
+    pub frame: String,
+    pub wcs: TangentPlane,
+    pub is_absolute: bool,
+    pub shape: (usize, usize),
+    pub zero_point: f64,
+    pub zero_point_error: f64,
+    pub exposure_seconds: f64,
+    pub sources: Vec<Source>,
+}
+
+/// The running stack of one filter of one trigger.
+#[derive(Debug, Clone)]
+pub struct FilterStack {
+    pub filter: String,
+    pub reference: StackReference,
+    stack: RunningStack,
+    /// Every frame offered, in order: what a stack is follows from this list alone.
+    pub offered: Vec<FrameIdentity>,
+    /// Names of those taken.
+    pub stacked: Vec<String>,
+    pub exposure_seconds: f64,
+    pub first_start: UtcTime,
+    pub last_end: UtcTime,
+    best_fwhm_pixels: f64,
+}
+
+impl FilterStack {
+    /// An empty stack on the grid of `frame`. Refused where the frame cannot give grid and scale.
+    pub fn new(
+        frame: &MeasuredFrame,
+        parameters: &StackingParameters,
+    ) -> Result<Self, StackRefusal> {
+        let wcs = frame.wcs.ok_or(StackRefusal::NoCoordinates)?;
+        let (zero_point, zero_point_error) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
+        check_sources(frame, parameters)?;
+        let shape = frame.measurement.shape;
+        Ok(Self {
+            filter: frame.filter().to_owned(),
+            reference: StackReference {
+                frame: frame.name().to_owned(),
+                wcs,
+                is_absolute: frame.status.is_absolute(),
+                shape,
+                zero_point,
+                zero_point_error,
+                exposure_seconds: frame.exposure_seconds(),
+                sources: frame.bare_sources(),
+            },
+            stack: RunningStack::new(shape, parameters.clip_sigma),
+            offered: Vec::new(),
+            stacked: Vec::new(),
+            exposure_seconds: 0.0,
+            first_start: frame.start(),
+            last_end: frame.end(),
+            best_fwhm_pixels: f64::INFINITY,
+        })
+    }
+
+    /// Offers a frame; taken or refused, it is remembered as offered.
+    pub fn offer(
+        &mut self,
+        frame: &MeasuredFrame,
+        image: &CalibratedImage,
+        background: &Background,
+        parameters: &StackingParameters,
+        alignment: &AlignmentParameters,
+    ) -> Result<(), StackRefusal> {
+        self.offered.push(frame.record.identity.clone());
+        check_sources(frame, parameters)?;
+        let fwhm = frame.fwhm_pixels().unwrap_or(f64::NAN);
+        if fwhm > self.best_fwhm_pixels * parameters.maximum_fwhm_ratio {
+            return Err(StackRefusal::TooWide {
+                fwhm,
+                best: self.best_fwhm_pixels,
+                ratio: parameters.maximum_fwhm_ratio,
+            });
+        }
+        let (zero_point, _) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
+        let scale = 10f64.powf(0.4 * (self.reference.zero_point - zero_point))
+            * self.reference.exposure_seconds
+            / frame.exposure_seconds();
+        // Depth for point sources: the sky under a star grows with the square of its width.
+        let noise = background.global_noise * scale * if fwhm.is_nan() { 1.0 } else { fwhm };
+        let weight = 1.0 / (noise * noise);
+        if !(weight.is_finite() && scale.is_finite() && weight > 0.0 && scale > 0.0) {
+            return Err(StackRefusal::NoNoise);
+        }
+        let to_input = self.to_input(frame, alignment)?;
+        check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
+
+        let mut flat = image.clone();
+        flat.data -= &background.level;
+        let area_ratio = match &frame.wcs {
+            Some(wcs) => (self.reference.wcs.scale_arcsec() / wcs.scale_arcsec()).powi(2),
+            None => 1.0,
+        };
+        let on_grid =
+            lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y), area_ratio);
+        self.stack.add(&StackInput { image: &on_grid, scale, weight });
+        self.stacked.push(frame.name().to_owned());
+        self.exposure_seconds += frame.exposure_seconds();
+        self.first_start = self.first_start.min(frame.start());
+        self.last_end = self.last_end.max(frame.end());
+        if fwhm < self.best_fwhm_pixels {
+            self.best_fwhm_pixels = fwhm;
+        }
+        Ok(())
+    }
+
+    /// Whether the stack was made of exactly these frames in this order.
+    pub fn is_of(&self, frames: &[&FrameIdentity]) -> bool {
+        self.offered.len() == frames.len()
+            && self.offered.iter().zip(frames).all(|(offered, wanted)| offered == *wanted)
+    }
+
+    /// The stack as it is, in electrons of the reference exposure, sky taken off.
+    pub fn image(&self) -> CalibratedImage {
+        self.stack.image()
+    }
+
+    /// Header of the stack's file.
+    pub fn header(&self) -> Header {
+        let mut header = Header::new();
+        let reference = &self.reference;
+        header.set("FILTER", self.filter.as_str(), "filter");
+        header.set("NCOMBINE", self.stacked.len(), "frames in the stack");
+        header.set("EXPTIME", reference.exposure_seconds, "[s] exposure the fluxes are scaled to");
+        header.set("TOTEXP", self.exposure_seconds, "[s] sum of the exposures");
+        header.set("DATE-OBS", self.first_start.iso_milliseconds(), "UTC of the first start");
+        header.set("DATE-END", self.last_end.iso_milliseconds(), "UTC of the last end");
+        header.set("ZPMAG", reference.zero_point, "[mag] of one electron per second");
+        header.set("ZPERR", reference.zero_point_error, "[mag] its standard error");
+        header.set("REFFRAME", reference.frame.as_str(), "frame that gives grid and scale");
+        header.set("BUNIT", "electron", "unit of the pixels");
+        wcs_cards::write(&mut header, &reference.wcs);
+        for name in &self.stacked {
+            header.history(&format!("stacking: {name}"));
+        }
+        header
+    }
+
+    /// From the grid to the frame: by coordinates where both are tied to the sky, else by the pattern of the stars.
+    fn to_input(
+        &self,
+        frame: &MeasuredFrame,
+        alignment: &AlignmentParameters,
+    ) -> Result<GridMap, StackRefusal> {
+        if frame.name() == self.reference.frame {
+            return Ok(GridMap::Pixels(AffineTransform::IDENTITY));
+        }
+        if self.reference.is_absolute && frame.status.is_absolute() {
+            let wcs = frame.wcs.ok_or(StackRefusal::NoCoordinates)?;
+            return Ok(GridMap::Sky { grid: self.reference.wcs, frame: wcs });
+        }
+        let limit = |sources: &[Source]| -> Vec<Source> {
+            sources.iter().take(alignment.maximum_sources).cloned().collect()
+        };
+        let (transform, count, residual) =
+            align(&limit(&self.reference.sources), &limit(&frame.bare_sources()))
+                .map_err(|failure| StackRefusal::Misaligned(failure.to_string()))?;
+        if count < alignment.minimum_matches || residual > alignment.match_radius_pixels {
+            return Err(StackRefusal::Misaligned(format!(
+                "it fits {} by {count} sources only, residual {residual:.2} pixels",
+                self.reference.frame
+            )));
+        }
+        let inverse = transform
+            .inverse()
+            .ok_or_else(|| StackRefusal::Misaligned("the alignment is singular".into()))?;
+        Ok(GridMap::Pixels(inverse))
+    }
+}
+
+/// Takes a pixel of the grid to one of the frame.
+#[derive(Debug, Clone, Copy)]
+enum GridMap {
+    Sky { grid: TangentPlane, frame: TangentPlane },
+    Pixels(AffineTransform),
+}
+
+impl GridMap {
+    fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+        match self {
+            // Far outside any frame where the sky is behind the tangent plane.
+            Self::Sky { grid, frame } => {
+                frame.sky_to_pixel(grid.pixel_to_sky(x, y)).unwrap_or((-1e9, -1e9))
+            }
+            Self::Pixels(transform) => transform.apply(x, y),
+        }
+    }
+}
+
+fn check_sources(
+    frame: &MeasuredFrame,
+    parameters: &StackingParameters,
+) -> Result<(), StackRefusal> {
+    let found = frame.sources.len();
+    if found < parameters.minimum_stars {
+        return Err(StackRefusal::TooFewSources { found, needed: parameters.minimum_stars });
+    }
+    Ok(())
+}
+
+fn check_overlap(
+    map: &GridMap,
+    grid: (usize, usize),
+    frame: (usize, usize),
+) -> Result<(), StackRefusal> {
+    let mut inside = 0usize;
+    for row in 0..OVERLAP_SAMPLES {
+        for column in 0..OVERLAP_SAMPLES {
+            let place = |step: usize, size: usize| {
+                (step as f64 + 0.5) / OVERLAP_SAMPLES as f64 * size as f64
+            };
+            let (x, y) = map.apply(place(column, grid.1), place(row, grid.0));
+            let is_inside =
+                x >= 0.0 && y >= 0.0 && x <= frame.1 as f64 - 1.0 && y <= frame.0 as f64 - 1.0;
+            inside += usize::from(is_inside);
+        }
+    }
+    let overlap = inside as f64 / (OVERLAP_SAMPLES * OVERLAP_SAMPLES) as f64;
+    if overlap < LEAST_OVERLAP {
+        return Err(StackRefusal::OtherField { percent: 100.0 * overlap });
+    }
+    Ok(())
+}

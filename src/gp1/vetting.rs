@@ -1,0 +1,264 @@
+//! Why a candidate is what it is, and how much like a counterpart that makes it (interfaces.md §9).
+
+use crate::model::{FadingFit, VettingReason};
+
+/// χ² gained by fading that chance gives to the luckiest of some hundred constant sources.
+const CHANCE_GAIN: f64 = 12.0;
+/// χ² gain beyond chance at which fading counts half.
+const HALF_GAIN: f64 = 60.0;
+/// A gain from here on is called fading (5σ).
+const FADING_GAIN: f64 = 25.0;
+/// Decay indices of afterglows; what falls much faster is a particle or a flare on a star.
+const STEEPEST_INDEX: f64 = 3.0;
+const SHALLOWEST_INDEX: f64 = 0.15;
+/// Relative width of a detection, compared with the stars of its frame.
+const SHARP_RATIO: f64 = 0.7;
+const WIDE_RATIO: f64 = 1.5;
+/// Axis ratio from which a detection is a streak.
+const STREAK_RATIO: f64 = 2.5;
+/// Share of the score that comes from fading.
+const FADING_SHARE: f64 = 0.85;
+
+/// What is known of a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence<'a> {
+    pub fits: &'a [FadingFit],
+    /// χ² of the best constant beyond its degrees of freedom, over all filters.
+    pub constant_excess: f64,
+    /// Points of the light curve with a detection.
+    pub detection_count: usize,
+    /// Frames on which a source of this brightness would have been seen.
+    pub chances: usize,
+    pub best_signal_to_noise: f64,
+    /// Median over its detections of the width relative to the stars of the frame.
+    pub relative_width: Option<f64>,
+    /// Largest axis ratio of its detections.
+    pub axis_ratio: f64,
+    pub near_edge: bool,
+    pub near_saturated: bool,
+    pub near_masked: bool,
+    /// Brightest magnitude beyond the faint limit of the catalogue.
+    pub fainter_than_catalogue: bool,
+    pub brighter_than_catalogue: bool,
+    pub catalogue_available: bool,
+    pub near_galaxy: bool,
+    /// `None` where there is no search region: the whole frame counts.
+    pub in_search_region: Option<bool>,
+}
+
+/// Reasons in a fixed order, and the score: 0 to 1.
+pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
+    let mut reasons = Vec::new();
+    reasons.push(match (evidence.catalogue_available, evidence.brighter_than_catalogue) {
+        (false, _) => VettingReason::CatalogueUnavailable,
+        (true, true) => VettingReason::BrighterThanCatalogue,
+        (true, false) => VettingReason::NotInCatalogue,
+    });
+
+    let gain = |wanted: fn(&FadingFit) -> bool| -> f64 {
+        evidence.fits.iter().filter(|fit| wanted(fit)).map(|fit| fit.chi_square_gain).sum()
+    };
+    let fading_gain = gain(|fit| fit.index > 0.0);
+    let brightening_gain = gain(|fit| fit.index < 0.0);
+    let seen_once = evidence.detection_count <= 1 && evidence.chances > 1;
+    if seen_once {
+        reasons.push(VettingReason::SeenOnce);
+    } else if fading_gain >= FADING_GAIN && fading_gain > brightening_gain {
+        reasons.push(VettingReason::Fading);
+    } else if brightening_gain >= FADING_GAIN {
+        reasons.push(VettingReason::Brightening);
+    } else if !evidence.fits.is_empty() {
+        reasons.push(VettingReason::Constant);
+    }
+
+    let mut factor = 1.0;
+    let mut weigh = |holds: bool, reason: VettingReason, weight: f64| {
+        if holds {
+            reasons.push(reason);
+            factor *= weight;
+        }
+    };
+    let is_streak = evidence.axis_ratio > STREAK_RATIO;
+    weigh(evidence.near_edge, VettingReason::NearEdge, 0.6);
+    weigh(evidence.near_saturated, VettingReason::NearSaturated, 0.3);
+    weigh(evidence.near_masked, VettingReason::NearMaskedPixels, 0.5);
+    let width = evidence.relative_width;
+    weigh(width.is_some_and(|width| width < SHARP_RATIO), VettingReason::SharperThanStars, 0.1);
+    weigh(
+        is_streak || width.is_some_and(|width| width > WIDE_RATIO),
+        VettingReason::WiderThanStars,
+        if is_streak { 0.1 } else { 0.4 },
+    );
+    weigh(evidence.near_galaxy, VettingReason::NearGalaxy, 1.0);
+    if evidence.fainter_than_catalogue {
+        reasons.push(VettingReason::FainterThanCatalogueLimit);
+    }
+    reasons.push(match evidence.in_search_region {
+        Some(false) => VettingReason::OutsideSearchRegion,
+        Some(true) | None => VettingReason::InSearchRegion,
+    });
+
+    if seen_once {
+        factor *= 0.05;
+    }
+    let fading = fading_strength(evidence, fading_gain);
+    // What is there at all: bright, absent from a catalogue that should have it, near a possible host.
+    let signal = evidence.best_signal_to_noise.max(0.0);
+    let mut presence = signal / (signal + 30.0);
+    if evidence.fainter_than_catalogue {
+        presence *= 0.05;
+    }
+    if evidence.near_galaxy {
+        presence *= 1.2;
+    }
+    // It varies, but not as an afterglow: worth a look, less than fading.
+    let excess = (evidence.constant_excess.max(0.0) - fading_gain.max(0.0)).max(0.0);
+    let varying = 0.2 * saturating(excess);
+    let score = FADING_SHARE * fading.max(varying) + (1.0 - FADING_SHARE) * presence.min(1.0);
+    (reasons, (factor * score).clamp(0.0, 1.0))
+}
+
+fn saturating(gain: f64) -> f64 {
+    let beyond = (gain - CHANCE_GAIN).max(0.0);
+    beyond / (beyond + HALF_GAIN)
+}
+
+/// How strongly the light curves fade like an afterglow, 0 to 1.
+fn fading_strength(evidence: &Evidence<'_>, gain: f64) -> f64 {
+    let total: f64 = evidence.fits.iter().map(|fit| fit.chi_square_gain.max(0.0)).sum();
+    if total <= 0.0 || gain <= 0.0 {
+        return 0.0;
+    }
+    let plausible: f64 = evidence
+        .fits
+        .iter()
+        .filter(|fit| fit.index > 0.0)
+        .map(|fit| {
+            fit.chi_square_gain.max(0.0)
+                * plausible_index(fit.index, fit.index_error)
+                * good_fit(fit)
+        })
+        .sum::<f64>()
+        / total;
+    saturating(gain) * plausible
+}
+
+/// 1 for indices that afterglows have, falling to zero outside, with the benefit of two standard errors.
+fn plausible_index(index: f64, error: f64) -> f64 {
+    let error = if error.is_finite() { 2.0 * error } else { 0.0 };
+    let beyond = (index - error - STEEPEST_INDEX).max(SHALLOWEST_INDEX - index - error).max(0.0);
+    (1.0 - beyond / 1.5).clamp(0.02, 1.0)
+}
+
+/// A power law that does not fit explains little, however large the gain.
+fn good_fit(fit: &FadingFit) -> f64 {
+    if fit.point_count <= 2 {
+        return 1.0;
+    }
+    1.0 / (1.0 + (fit.reduced_chi_square - 3.0).max(0.0) / 5.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(index: f64, gain: f64, points: usize) -> FadingFit {
+        FadingFit {
+            filter: "w".into(),
+            magnitude_at_60_seconds: 16.0,
+            index,
+            index_error: 0.05,
+            reduced_chi_square: 1.0,
+            point_count: points,
+            first_seconds: 150.0,
+            last_seconds: 300.0,
+            chi_square_gain: gain,
+        }
+    }
+
+    fn evidence(fits: &[FadingFit]) -> Evidence<'_> {
+        Evidence {
+            fits,
+            constant_excess: 0.0,
+            detection_count: 3,
+            chances: 3,
+            best_signal_to_noise: 80.0,
+            relative_width: Some(1.0),
+            axis_ratio: 1.1,
+            near_edge: false,
+            near_saturated: false,
+            near_masked: false,
+            fainter_than_catalogue: false,
+            brighter_than_catalogue: false,
+            catalogue_available: true,
+            near_galaxy: false,
+            in_search_region: Some(true),
+        }
+    }
+
+    fn score(evidence: &Evidence<'_>) -> f64 {
+        judge(evidence).1
+    }
+
+    #[test]
+    fn the_fading_one_is_above_every_constant_one() {
+        let fading = [fit(1.0, 150.0, 3)];
+        let constant = [fit(0.05, 8.0, 3)];
+        let mut bright = evidence(&constant);
+        bright.best_signal_to_noise = 1000.0;
+        bright.near_galaxy = true;
+        let (reasons, value) = judge(&evidence(&fading));
+        assert!(reasons.contains(&VettingReason::Fading));
+        assert!(value > 2.0 * score(&bright), "{value} {}", score(&bright));
+        assert!(judge(&bright).0.contains(&VettingReason::Constant));
+        let fainter = Evidence {
+            best_signal_to_noise: 9.0,
+            fainter_than_catalogue: true,
+            ..evidence(&fading)
+        };
+        assert!(score(&fainter) > score(&bright));
+    }
+
+    #[test]
+    fn particles_and_streaks_stay_low() {
+        // A particle on the first frame alone, and one on a constant source: too steep a fall.
+        let steep = [fit(5.5, 900.0, 2)];
+        let fading = [fit(1.0, 150.0, 3)];
+        assert!(score(&evidence(&steep)) < 0.4 * score(&evidence(&fading)));
+        let once = Evidence { detection_count: 1, chances: 3, ..evidence(&fading) };
+        assert!(score(&once) < 0.1 * score(&evidence(&fading)));
+        assert!(judge(&once).0.contains(&VettingReason::SeenOnce));
+        for flawed in [
+            Evidence { relative_width: Some(0.4), ..evidence(&fading) },
+            Evidence { axis_ratio: 6.0, ..evidence(&fading) },
+            Evidence { near_saturated: true, ..evidence(&fading) },
+            Evidence { near_masked: true, ..evidence(&fading) },
+            Evidence { near_edge: true, ..evidence(&fading) },
+        ] {
+            assert!(score(&flawed) < 0.7 * score(&evidence(&fading)), "{flawed:?}");
+        }
+    }
+
+    #[test]
+    fn a_single_frame_is_not_a_source_seen_once() {
+        let single = Evidence { detection_count: 1, chances: 1, ..evidence(&[]) };
+        let (reasons, value) = judge(&single);
+        assert!(!reasons.contains(&VettingReason::SeenOnce));
+        assert!(value > 0.05 && value < 0.2, "{value}");
+    }
+
+    #[test]
+    fn too_faint_for_the_catalogue_and_constant_is_next_to_nothing() {
+        let constant = [fit(0.0, 1.0, 5)];
+        let faint = Evidence { fainter_than_catalogue: true, ..evidence(&constant) };
+        assert!(score(&faint) < 0.01);
+        assert!(judge(&faint).0.contains(&VettingReason::FainterThanCatalogueLimit));
+    }
+
+    #[test]
+    fn without_a_region_the_whole_frame_counts() {
+        let reasons = |region| judge(&Evidence { in_search_region: region, ..evidence(&[]) }).0;
+        assert!(reasons(None).contains(&VettingReason::InSearchRegion));
+        assert!(reasons(Some(false)).contains(&VettingReason::OutsideSearchRegion));
+    }
+}
