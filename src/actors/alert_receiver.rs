@@ -147,7 +147,10 @@ async fn accept(
     let stored = settings.journal.write(move |t| alerts::insert(t, &received)).await;
     let (alert_id, is_new) = stored.map_err(|error| {
         tracing::error!(%peer, %error, "a packet could not be journaled: it is not acknowledged");
-        Rejected { reason: "the packet could not be stored, send it again".to_owned() }
+        Rejected {
+            reason: "the packet could not be stored, send it again".to_owned(),
+            at: settings.clock.now(),
+        }
     })?;
     metrics::histogram!(metric::ALERT_ACKNOWLEDGE).record(began.elapsed().as_secs_f64());
     count(if is_new { "new" } else { "duplicate" });
@@ -160,7 +163,7 @@ async fn accept(
             hint(&trigger_manager, TriggerManager::NAME, NoticeReceived { alert_id }).await;
         });
     }
-    Ok(Accepted)
+    Ok(Accepted { at: settings.clock.now() })
 }
 
 fn count(result: &'static str) {

@@ -14,13 +14,14 @@ use crate::{
     alerts::{
         svom::PacketTable,
         trigger_file,
-        trigger_state::{self, Outcome, TriggerPolicy},
+        trigger_state::{self, FrameAlert, Outcome, TriggerPolicy},
         understand,
     },
     clock::Clock,
+    fits::{FitsStore, cfitsio::Cfitsio},
     model::{
-        Deadline, DeadlineName, DeadlineState, Notice, Trigger, TriggerState, UtcTime,
-        normalise_burst_id,
+        Deadline, DeadlineName, DeadlineState, Notice, PositionEstimate, SkyPosition, Trigger,
+        TriggerState, UtcTime, normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, alerts, triggers},
@@ -32,7 +33,11 @@ use actix::{
     Supervised, WrapFuture,
 };
 use futures_util::future::LocalBoxFuture;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What the manager works with; immutable, so that a restart begins from it.
 #[derive(Clone)]
@@ -259,12 +264,10 @@ async fn store_trigger(
     trigger: &Trigger,
 ) -> Result<(), TriggerError> {
     write_trigger_file(settings, trigger, cause.as_ref().map(|(id, _, packet)| (*id, *packet)))?;
-    let now = settings.clock.now();
     let deadlines = trigger_state::deadlines(
         trigger,
         settings.first_result_seconds,
         &settings.epochs_minutes,
-        now,
     );
     let stored = trigger.clone();
     let settled = cause.map(|(id, notice, _)| (id, notice));
@@ -326,8 +329,14 @@ async fn open_from_frame(
     if known.is_some() {
         return Ok(());
     }
-    let opened =
-        trigger_state::from_frame(&request.frame.keywords, settings.clock.now(), &settings.policy);
+    let path = request.frame.path.clone();
+    let alert = tokio::task::spawn_blocking(move || alert_of_frame(&path)).await;
+    let opened = trigger_state::from_frame(
+        &request.frame.keywords,
+        &alert.unwrap_or_default(),
+        settings.clock.now(),
+        &settings.policy,
+    );
     match opened {
         Outcome::Opened(trigger) => {
             tracing::warn!(
@@ -338,6 +347,19 @@ async fn open_from_frame(
             store_trigger(settings, None, &trigger).await
         }
         _ => Ok(()),
+    }
+}
+
+/// The alert cards of a frame; what is not there stays unknown.
+fn alert_of_frame(path: &Path) -> FrameAlert {
+    let Ok(header) = Cfitsio.read_header(path) else { return FrameAlert::default() };
+    let position = header.number("ALRA").zip(header.number("ALDE"));
+    FrameAlert {
+        event_time: header.text("ALEVT").and_then(|text| UtcTime::parse(&text).ok()),
+        estimate: position.map(|(ra, dec)| PositionEstimate {
+            position: SkyPosition::new(ra, dec),
+            radius_degrees: header.number("ALUN").filter(|radius| *radius > 0.0),
+        }),
     }
 }
 

@@ -82,8 +82,6 @@ pub enum ControllerError {
     Listen { address: SocketAddr, purpose: &'static str, source: io::Error },
     #[error("cannot start worker threads: {0}")]
     Threads(#[from] io::Error),
-    #[error("alert configuration: {0}")]
-    Alerts(String),
     #[error("cannot make an HTTP client: {0}")]
     Client(reqwest::Error),
     #[error("gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none")]
@@ -150,12 +148,10 @@ impl Controller {
         let deadline_instance =
             parts.instances.first().map(|first| first.name.clone()).ok_or(ControllerError::NoInstance)?;
 
-        let packet_table = PacketTable::from_config(&config.alerts)
-            .map_err(|error| ControllerError::Alerts(error.to_string()))?;
+        let packet_table = PacketTable::from_config(&config.alerts);
         let settings = TriggerManagerSettings {
             packet_table: Arc::new(packet_table),
-            policy: TriggerPolicy::from_config(&config.alerts)
-                .map_err(|error| ControllerError::Alerts(error.to_string()))?,
+            policy: TriggerPolicy::from_config(&config.alerts),
             first_result_seconds: config.deadlines.first_result_seconds,
             epochs_minutes: config.deadlines.epochs_minutes.clone(),
             journal: journal.clone(),
