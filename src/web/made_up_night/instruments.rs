@@ -94,9 +94,9 @@ pub(super) fn write_frames(transaction: &Transaction<'_>) -> Result<(), JournalE
     focus.state = FrameState::Ignored;
     focus.reason = Some("focus frames are left alone".to_owned());
     insert(transaction, &focus)?;
-    for index in 0..11 {
+    for index in 0_usize..11 {
         let start = FIRST_EXPOSURE + CADENCE * index as f64;
-        let filter = if index % 2 == 0 { "r" } else { "i" };
+        let filter = if index.is_multiple_of(2) { "r" } else { "i" };
         let id = insert(transaction, &arrived(start, FrameKind::Object, filter, "svom"))?;
         match index {
             4 => {

@@ -209,7 +209,7 @@ fn candidate(story: &Story, frame_count: usize) -> Candidate {
 
 fn point(story: &Story, index: usize) -> LightCurvePoint {
     let middle = start(index) + EXPOSURE / 2.0;
-    let colour = if index % 2 == 0 { 0.0 } else { -0.28 };
+    let colour = if index.is_multiple_of(2) { 0.0 } else { -0.28 };
     let true_magnitude = story.magnitude + colour + 2.5 * story.index * (middle / 60.0).log10();
     // 10σ at the limit; the scatter is a fixed sequence within the error.
     let signal_to_noise = 10.0 * 10f64.powf(0.4 * (LIMIT - true_magnitude));

@@ -4,7 +4,7 @@ import { draw, nothing } from "./elements.js";
 
 const WIDTH = 640;
 const HEIGHT = 380;
-const MARGIN = { left: 58, right: 16, top: 18, bottom: 50 };
+const MARGIN = { left: 54, right: 16, top: 30, bottom: 50 };
 const COLOURS = {
   u: "#b18cff", B: "#6aa8ff", g: "#4cc9a0", V: "#7bd88f", r: "#ff8a70", R: "#ff8a70", i: "#f2c14e", I: "#f2c14e",
   z: "#d29bff", y: "#ff9fd0", J: "#5cc8ff", H: "#9db7d5", w: "#e6ecf5",
@@ -27,9 +27,10 @@ function rows(curve) {
   }));
 }
 
-// 1, 2 and 5 of each power of ten within the range; only powers of ten when the range is wide.
+// Round values of each power of ten within the range: the wider the range, the fewer.
 function timeTicks(first, last) {
-  const steps = Math.log10(last / first) > 2.2 ? [1] : [1, 2, 5];
+  const decades = Math.log10(last / first);
+  const steps = decades > 3 ? [1] : decades > 1.3 ? [1, 2, 5] : decades > 0.9 ? [1, 2, 3, 5, 7] : [1, 1.5, 2, 3, 4, 5, 6, 8];
   const ticks = [];
   for (let power = Math.floor(Math.log10(first)); power <= Math.ceil(Math.log10(last)); power += 1) {
     for (const step of steps) {
@@ -112,19 +113,24 @@ function axes(scale, range, magnitudes) {
   return [
     times, levels,
     draw("rect", { x: left, y: top, width: right - left, height: bottom - top, class: "frame" }),
-    draw("text", { x: (left + right) / 2, y: HEIGHT - 10, "text-anchor": "middle", class: "axis" }, "t − T0  [s], middle of exposure"),
-    draw("text", { transform: `translate(15 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle", class: "axis" }, "magnitude  [mag]"),
+    draw("text", { x: (left + right) / 2, y: HEIGHT - 10, "text-anchor": "middle", class: "axis" }, "t − T0 [s], middle of exposure"),
+    draw("text", { x: 8, y: 17, class: "axis" }, "magnitude [mag], brighter is up"),
   ];
 }
 
 // Where products went out, when it lies in the range.
 function deadlineLines(deadlines, scale, range) {
-  return deadlines.filter((deadline) => deadline.seconds > range.first && deadline.seconds < range.last).map((deadline) => {
+  const lines = [];
+  for (const deadline of deadlines) {
+    if (deadline.seconds <= range.first || deadline.seconds >= range.last) continue;
     const x = scale.x(deadline.seconds);
-    return draw("g", { class: "deadline-line" },
-      draw("line", { x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
-      draw("text", { x: x - 4, y: MARGIN.top + 12, "text-anchor": "end" }, deadline.name));
-  });
+    const near = lines.find((line) => Math.abs(line.x - x) < 34);
+    if (near) near.names.push(deadline.name);
+    else lines.push({ x, names: [deadline.name] });
+  }
+  return lines.map(({ x, names }) => draw("g", { class: "deadline-line" },
+    draw("line", { x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
+    draw("text", { x: x - 5, y: MARGIN.top + 15, "text-anchor": "end" }, names.join(", "))));
 }
 
 export function lightCurve(candidate, deadlines) {

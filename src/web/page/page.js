@@ -2,7 +2,7 @@
 
 import { connect } from "./connection.js";
 import { make, nothing, renderInto, state as badge } from "./elements.js";
-import { bytes, instant, running, timeOfDay } from "./format.js";
+import { bytes, duration, instant, running, timeOfDay } from "./format.js";
 import * as panels from "./panels.js";
 import { candidateDetail, candidateLink, candidatesNote, candidatesTable, triggerCard } from "./trigger.js";
 
@@ -132,7 +132,11 @@ function tick() {
   renderInto(byId("clock-sort"), status.clock.is_simulated, () => (status.clock.is_simulated ? badge("simulated clock", "warn", "◆") : badge("real clock", "quiet", "●")));
   renderInto(byId("tiles"), [status, Math.floor(present / 1000)], () => panels.tiles(status, present));
   for (const node of document.querySelectorAll("[data-since]")) node.textContent = running((present - Number(node.dataset.since)) / 1000);
-  for (const node of document.querySelectorAll("[data-until]")) node.textContent = `in ${running((Number(node.dataset.until) - present) / 1000)}`;
+  for (const node of document.querySelectorAll("[data-until]")) {
+    const left = (Number(node.dataset.until) - present) / 1000;
+    node.textContent = left >= 0 ? `in ${running(left)}` : `${running(-left)} ago`;
+  }
+  for (const node of document.querySelectorAll("[data-age]")) node.textContent = `${duration((present - Number(node.dataset.age)) / 1000)} ago`;
 }
 
 function showConnection({ state, lastAnswer, error }) {

@@ -20,6 +20,7 @@ const ACTOR_STATES = {
 const EFFECTS = {
   "opens-preliminary": "opens, preliminary", opens: "opens the trigger", refines: "refines", retracts: "retracts", "archive-only": "archive only",
 };
+const CARD_ORDER = ["QPO_GFT", "PO_GFT", "DT_GFT", "QF_GFT", "QLC_GFT", "LC_GFT", "QTI_GFT", "GFTMETA"];
 const ROWS_AT_FIRST = { frames: 14, alerts: 8, events: 8 };
 const expanded = new Set();
 
@@ -98,7 +99,8 @@ export function framesNote(status) {
 
 // Deadlines down, cards across: one look tells what is missing.
 function productMatrix(trigger) {
-  const cards = [...new Set(trigger.products.map((one) => one.card))];
+  const place = (card) => (CARD_ORDER.includes(card) ? CARD_ORDER.indexOf(card) : CARD_ORDER.length);
+  const cards = [...new Set(trigger.products.map((one) => one.card))].sort((a, b) => place(a) - place(b));
   const deadlines = trigger.deadlines.map((deadline) => deadline.name).filter((name) => trigger.products.some((one) => one.deadline === name));
   const cell = (deadline, card) => {
     const found = trigger.products.find((one) => one.deadline === deadline && one.card === card);
@@ -173,7 +175,7 @@ export function events(status, again) {
   if (status.events.length === 0) return [nothing("No event yet", "restarts, holds and troubles are told here")];
   return shortened("events", status.events, (rows) => table([
     { head: "Time", class: "mono", cell: (one) => timeOfDay(one.at) },
-    { head: "Actor", cell: (one) => one.actor },
+    { head: "Actor", class: "words", cell: (one) => one.actor },
     { head: "Event", class: "words", cell: (one) => [make("b", {}, one.what), make("small", {}, one.detail)] },
   ], rows), again);
 }

@@ -99,7 +99,7 @@ export function triggerCard(trigger, frames, now) {
       positionFacts(trigger.position),
       fact("Satellite", slewing, make("small", {}, `alert ${dateAndTime(trigger.opened_at)}`)),
       analysis ? fact(`Depth at ${analysis.deadline} (10σ)`,
-        analysis.limits.length ? analysis.limits.map((limit) => `${limit.filter} ${number(limit.limiting_magnitude, 2)}`).join("  ") : "none",
+        analysis.limits.length ? analysis.limits.map((limit) => make("span", {}, `${limit.filter} ${number(limit.limiting_magnitude, 2)}`)) : "none",
         make("small", {}, `${analysis.frames_stacked} of ${plural(analysis.frames_in_all, "frame")} stacked · catalogue ${analysis.catalogue_status.toLowerCase()}`)) : null),
     trigger.deadlines.length
       ? make("ol", { class: "chips", "aria-label": "Deadlines" }, trigger.deadlines.map(deadlineChip))
@@ -151,7 +151,7 @@ export function candidatesTable(trigger, selectedId, onSelect) {
     { head: "Score", class: "score-cell", cell: (one) => scoreBar(one.score) },
     { head: "Latest", class: "figure", title: "newest detection", cell: (one) => (one.latest
       ? [`${one.latest.filter} ${withError(one.latest.magnitude, one.latest.magnitude_error, 2)}`, make("small", {}, `T0 + ${duration(one.latest.seconds_after_t0)}`)] : MISSING) },
-    { head: "Decay α", class: "figure", title: "F ∝ (t − T0)^−α, in the filter where fading explains most", cell: (one) => {
+    { head: "Decay α", class: "figure decay", title: "F ∝ (t − T0)^−α, in the filter where fading explains most", cell: (one) => {
       const fit = bestFit(one);
       return fit ? [withError(fit.index, fit.index_error, 2), make("small", {}, `${fit.filter}, ${plural(fit.point_count, "point")}`)] : [MISSING, make("small", {}, "too few points")];
     } },
