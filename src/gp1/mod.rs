@@ -4,11 +4,15 @@
 //! [`batch`] runs them on files from the command line. A step is a function of its arguments: none of them knows of actors,
 //! networks or the time of day.
 
+pub mod analysis;
 pub mod astrometry;
 pub mod calibration_record;
+pub mod candidate_table;
+pub mod candidates;
 pub mod error;
 pub mod findstars;
 pub mod forced;
+pub mod frame_group;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod masters;
