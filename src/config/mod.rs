@@ -1,1 +1,34 @@
-//! (room)
+//! Typed configuration: the controller's TOML and the seeds' INI files, with file, line and allowed names in each error.
+//!
+//! Reading never touches a path that a file names; `check_paths` of each configuration reports all that are missing.
+
+mod alerts;
+pub mod controller;
+pub mod embedded;
+pub mod error;
+pub mod gp1;
+pub mod ini;
+pub mod modules;
+pub mod network;
+pub mod path_map;
+pub mod pipeline;
+pub mod pipeline_set;
+mod section_reader;
+pub mod simulation;
+mod toml_reader;
+
+pub use alerts::{AlertsSettings, PacketRow, PacketRows};
+pub use controller::ControllerConfig;
+pub use embedded::{embedded, embedded_paths};
+pub use error::{ConfigError, ConfigErrorKind, Problem};
+pub use gp1::{Gp1Config, PipelineSection, ProcessingStrategy};
+pub use modules::{
+    AlignmentConfig, AstrometryConfig, CalibrationChoice, FindstarsConfig, InputAndOutput,
+    ModuleConfig, PhotometryConfig, ReductionConfig, StackingConfig, SummaryConfig,
+};
+pub use network::IpNetwork;
+pub use path_map::{ConfigPaths, PathMap, PathRule};
+pub use pipeline::{PipelineConfig, PipelineSteps};
+pub use pipeline_set::PipelineSet;
+pub use section_reader::ConfigOrigin;
+pub use simulation::SimulationConfig;
