@@ -1,7 +1,9 @@
 //! Replay of an archived night: which files, in which order, when (interfaces.md §6).
 
 use super::SimulationError;
-use super::story::{StoryPacket, burst_id_of, eclairs_notice};
+use super::archive_files::{fits_files, frame_name};
+use super::story::{StoryPacket, eclairs_notice};
+use super::story_parameters::burst_id_of;
 use crate::fits::FitsStore;
 use crate::fits::keywords::KeywordMap;
 use crate::model::{FrameKeywords, FrameKind, SkyPosition, UtcTime, normalise_burst_id};
@@ -14,8 +16,6 @@ const NIGHT_GAP_SECONDS: f64 = 6.0 * 3600.0;
 const CALIBRATION_REACH_SECONDS: f64 = 18.0 * 3600.0;
 /// Between the last calibration frame and T0: time to make the masters.
 const MASTER_SECONDS: f64 = 120.0;
-const FITS_ENDINGS: [&str; 3] = [".fits", ".fit", ".fts"];
-const PACKED_ENDINGS: [&str; 2] = [".fz", ".gz"];
 
 /// How a night is replayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -328,56 +328,6 @@ fn most_frequent(texts: impl Iterator<Item = String>) -> Option<String> {
     counts.into_iter().find(|(_, count)| *count == largest).map(|(text, _)| text)
 }
 
-/// Whether a file claims to be FITS by its name.
-fn is_fits_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let unpacked = PACKED_ENDINGS.iter().find_map(|e| lower.strip_suffix(e)).unwrap_or(&lower);
-    !name.starts_with('.') && FITS_ENDINGS.iter().any(|ending| unpacked.ends_with(ending))
-}
-
-/// File name without directory and endings.
-fn frame_name(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let lower = name.to_ascii_lowercase();
-    let packed = PACKED_ENDINGS.iter().find(|e| lower.ends_with(**e)).map_or(0, |e| e.len());
-    let unpacked = lower.get(..lower.len() - packed).unwrap_or(&lower);
-    let ending = FITS_ENDINGS.iter().find(|e| unpacked.ends_with(**e)).map_or(0, |e| e.len());
-    name.get(..name.len() - packed - ending).unwrap_or(&name).to_owned()
-}
-
-/// All files under a directory that claim to be FITS by their names, in order of their paths. Links to directories are not
-/// followed; a subdirectory that cannot be read is skipped.
-fn fits_files(
-    directory: &Path,
-    skipped: &mut Vec<(PathBuf, String)>,
-) -> Result<Vec<PathBuf>, SimulationError> {
-    let top = |source| SimulationError::Io { path: directory.to_owned(), source };
-    let mut files = Vec::new();
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(next) = waiting.pop() {
-        let entries = match std::fs::read_dir(&next) {
-            Ok(entries) => entries,
-            Err(error) if next == directory => return Err(top(error)),
-            Err(error) => {
-                skipped.push((next, error.to_string()));
-                continue;
-            }
-        };
-        for entry in entries {
-            let entry = entry.map_err(top)?;
-            let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => waiting.push(path),
-                Ok(_) if is_fits_name(&entry.file_name().to_string_lossy()) => files.push(path),
-                Ok(_) => {}
-                Err(error) => skipped.push((path, error.to_string())),
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -518,22 +468,6 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_their_endings() {
-        for (file, name) in [
-            ("a/20191016T042001C0o.fits.fz", "20191016T042001C0o"),
-            ("20191016T042001C0o.FITS", "20191016T042001C0o"),
-            ("x.fit.gz", "x"),
-            ("x.y.fts", "x.y"),
-        ] {
-            assert!(is_fits_name(file));
-            assert_eq!(frame_name(Path::new(file)), name);
-        }
-        for file in ["a.fits.tmp", ".hidden.fits", "a.txt", "a.npz", "a.gz"] {
-            assert!(!is_fits_name(file), "{file}");
-        }
-    }
-
-    #[test]
     fn the_simulated_archive_when_it_is_there() {
         let data = std::env::var("GIC_TEST_DATA").map_or_else(
             |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -555,5 +489,18 @@ mod tests {
         assert!(target.separation_arcsec(SkyPosition::new(30.2695, 24.5099)) < 1.0);
         assert_eq!(plan.notice().unwrap().at, plan.t0.plus_seconds(95.0));
         assert!(plan.frames.windows(2).all(|pair| pair[0].arrival <= pair[1].arrival));
+
+        let copies = tempfile::tempdir().unwrap();
+        let copy = crate::simulation::prepare(&plan.frames[24], copies.path(), &Cfitsio).unwrap();
+        assert!(copy.ends_with("20191016T042001C0o.fits"));
+        Cfitsio.verify_checksums(&copy).unwrap();
+        let copied = Cfitsio.read_image(&copy).unwrap();
+        assert_eq!(copied.data, Cfitsio.read_image(&plan.frames[24].source).unwrap().data);
+        assert_eq!(copied.header.number("TRGID"), Some(929_744.0), "the integer is kept");
+
+        let truth = crate::simulation::Truth::read_tables(&directory.join("truth")).unwrap();
+        assert_eq!((truth.objects.len(), truth.new_sources().count()), (1940, 40));
+        assert_eq!(truth.frame_magnitudes.len(), 60);
+        assert_eq!(truth.frame_magnitudes.get("20191016T042001C0o"), Some(&17.0021));
     }
 }

@@ -8,6 +8,7 @@
 pub mod afterglow;
 pub mod archive;
 pub mod archive_copy;
+pub mod archive_files;
 pub mod camera;
 pub mod comparison;
 pub mod contamination;
@@ -23,6 +24,7 @@ pub mod random;
 pub mod schedule;
 pub mod sky;
 pub mod story;
+pub mod story_parameters;
 pub mod telescope;
 pub mod truth;
 
@@ -34,7 +36,8 @@ pub use comparison::{TruthComparison, compare};
 pub use night::SyntheticNight;
 pub use schedule::Happening;
 pub use sky::{SkyParameters, SyntheticSky};
-pub use story::{Story, StoryPacket, StoryParameters};
+pub use story::{Story, StoryPacket};
+pub use story_parameters::StoryParameters;
 pub use truth::{CatalogueParameters, Truth};
 
 use std::path::PathBuf;

@@ -7,9 +7,11 @@ use super::camera::{
 use super::random::other_field_seed;
 use super::schedule::{Happening, Scheduled};
 use super::sky::{SkyParameters, SyntheticSky};
-use super::story::{Story, StoryParameters};
+use super::story::Story;
+use super::story_parameters::StoryParameters;
 use super::truth::Truth;
 use crate::model::{FrameKind, UtcTime, normalise_burst_id};
+use std::cmp::Ordering;
 
 /// Seconds before T0 at which the first flat, bias and dark were taken, and from one to the next.
 const FIRST_FLAT_SECONDS: f64 = -11_100.0;
@@ -251,8 +253,7 @@ fn check_times(story: &StoryParameters, readout_seconds: f64) -> Result<(), Simu
     }
     let ready = programme_start_seconds(story, story.programme_exposure_count);
     let available = story.lead_seconds + story.first_exposure_seconds;
-    // Written so that NaN is refused.
-    if !(ready <= available) {
+    if ready.partial_cmp(&available).is_none_or(Ordering::is_gt) {
         return refuse(
             "lead_seconds",
             format!("calibration and programme frames take {ready} s, {available} s are there"),
