@@ -293,15 +293,10 @@ fn fading_fits(inputs: &CandidateInputs<'_>, points: &[PlacePoint]) -> Vec<Fadin
             let freedom = law.degrees_of_freedom;
             Some(FadingFit {
                 filter,
-                magnitude_at_60_seconds: FLUX_UNIT_MAGNITUDE
-                    - 2.5 * law.flux_at_60_seconds.log10(),
+                magnitude_at_60_seconds: FLUX_UNIT_MAGNITUDE - 2.5 * law.flux_at_60_seconds.log10(),
                 index: law.index,
                 index_error: law.index_error,
-                reduced_chi_square: if freedom > 0 {
-                    law.chi_square / freedom as f64
-                } else {
-                    0.0
-                },
+                reduced_chi_square: if freedom > 0 { law.chi_square / freedom as f64 } else { 0.0 },
                 point_count: law.point_count,
                 first_seconds: seconds().fold(f64::INFINITY, f64::min),
                 last_seconds: seconds().fold(0.0, f64::max),

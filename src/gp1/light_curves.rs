@@ -56,16 +56,25 @@ struct FieldPoints {
     controls: Vec<Option<PlacePoint>>,
 }
 
-/// Measures all tracks on all frames, in pixels read again from the workspace. `catalogue` holds known objects, which
-/// calibrate the frames and are taken off where they disturb a candidate.
+/// What is known of the sky without the candidates.
+#[derive(Clone, Copy)]
+pub struct KnownSky<'a> {
+    /// Objects that calibrate the images.
+    pub references: &'a [CatalogueObject],
+    pub faint_limit: Option<f64>,
+    /// Whether `references` are catalogue objects: then they are taken off where they disturb a candidate, and only images tied
+    /// to the sky can be measured. Otherwise they are sources of the first frame, the candidates among them.
+    pub is_catalogued: bool,
+}
+
+/// Measures all tracks on all frames, in pixels read again from the workspace.
 pub fn measure(
     context: StepContext<'_>,
     frames: &[&MeasuredFrame],
     tracks: &[Track],
-    catalogue: &[CatalogueObject],
-    faint_limit: Option<f64>,
+    sky: KnownSky<'_>,
 ) -> Result<LightCurves, Gp1Error> {
-    let controls = control_stars(catalogue, faint_limit);
+    let controls = control_stars(sky);
     let mut points: Vec<Vec<PlacePoint>> = vec![Vec::new(); tracks.len()];
     let mut constant: Vec<ControlStar> = controls
         .iter()
@@ -73,7 +82,7 @@ pub fn measure(
         .collect();
     for (index, frame) in frames.iter().enumerate() {
         let (Some(wcs), Some(zero_point)) = (frame.wcs, frame.zero_point) else { continue };
-        if !catalogue.is_empty() && !frame.status.is_absolute() {
+        if sky.is_catalogued && !frame.status.is_absolute() {
             continue;
         }
         let reduced = read_reduced(context.store, &frame.paths.reduced)?;
@@ -88,7 +97,7 @@ pub fn measure(
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
         };
         let scales = Scales { zero_point, exposure_seconds: frame.exposure_seconds() };
-        let measured = measure_field(&field, scales, tracks, &controls, catalogue, index);
+        let measured = measure_field(&field, scales, tracks, &controls, sky, index);
         for (curve, point) in points.iter_mut().zip(measured.tracks) {
             curve.extend(point);
         }
@@ -106,13 +115,12 @@ pub fn measure_on_stack(
     zero_point: (f64, f64),
     exposure_seconds: f64,
     tracks: &[Track],
-    catalogue: &[CatalogueObject],
-    faint_limit: Option<f64>,
+    sky: KnownSky<'_>,
     index: usize,
 ) -> Vec<Option<PlacePoint>> {
-    let controls = control_stars(catalogue, faint_limit);
+    let controls = control_stars(sky);
     let scales = Scales { zero_point, exposure_seconds };
-    measure_field(field, scales, tracks, &controls, catalogue, index).tracks
+    measure_field(field, scales, tracks, &controls, sky, index).tracks
 }
 
 /// The light curves as the source tables have them: no pixel is read, so this is quick enough after every frame. Frames on
@@ -171,15 +179,16 @@ fn catalogued_stars(frames: &[&MeasuredFrame]) -> Vec<ControlStar> {
 }
 
 /// Isolated stars of the catalogue, brightest first.
-fn control_stars(catalogue: &[CatalogueObject], faint_limit: Option<f64>) -> Vec<CatalogueObject> {
-    let limit = faint_limit.map_or(f64::INFINITY, |limit| limit - CONTROL_MARGIN_MAGNITUDES);
-    let mut stars: Vec<CatalogueObject> = catalogue
+fn control_stars(sky: KnownSky<'_>) -> Vec<CatalogueObject> {
+    let limit = sky.faint_limit.map_or(f64::INFINITY, |limit| limit - CONTROL_MARGIN_MAGNITUDES);
+    let mut stars: Vec<CatalogueObject> = sky
+        .references
         .iter()
         .enumerate()
         .filter(|(index, object)| {
             object.kind != ObjectKind::Galaxy
                 && object.magnitude <= limit
-                && !has_neighbour(catalogue, *index, CONTROL_ISOLATION_ARCSEC)
+                && !has_neighbour(sky.references, *index, CONTROL_ISOLATION_ARCSEC)
         })
         .map(|(_, object)| object.clone())
         .collect();
@@ -228,14 +237,16 @@ fn measure_field(
     scales: Scales,
     tracks: &[Track],
     controls: &[CatalogueObject],
-    catalogue: &[CatalogueObject],
+    sky: KnownSky<'_>,
     index: usize,
 ) -> FieldPoints {
     let electrons = |magnitude: f64| {
         scales.exposure_seconds * 10f64.powf(0.4 * (scales.zero_point.0 - magnitude))
     };
-    let neighbours: Vec<Neighbour> = catalogue
+    let neighbours: Vec<Neighbour> = sky
+        .references
         .iter()
+        .filter(|_| sky.is_catalogued)
         .map(|object| Neighbour {
             position: object.position,
             flux_electrons: electrons(object.magnitude),

@@ -23,6 +23,7 @@ pub struct MeasuredFrame {
     pub measurement: FrameMeasurement,
     pub status: AstrometryStatus,
     pub wcs: Option<TangentPlane>,
+    pub telescope: String,
     /// Brightest first.
     pub sources: Vec<MeasuredSource>,
     /// Value and error; of the catalogue, else relative to the first frame.
@@ -54,6 +55,7 @@ impl MeasuredFrame {
             paths: paths.clone(),
             status: AstrometryStatus::from_word(&measurement.quality.astrometry),
             wcs: reduced.wcs,
+            telescope: reduced.header.text("TELESCOP").unwrap_or_default(),
             sources,
             zero_point,
             not_stacked: None,

@@ -4,11 +4,15 @@
 //! [`batch`] runs them on files from the command line. A step is a function of its arguments: none of them knows of actors,
 //! networks or the time of day.
 
+pub mod analysis;
 pub mod astrometry;
 pub mod calibration_record;
+pub mod candidate_table;
+pub mod candidates;
 pub mod error;
 pub mod findstars;
 pub mod forced;
+pub mod frame_group;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod masters;
@@ -17,9 +21,11 @@ pub mod measured_frame;
 pub mod night_masters;
 pub mod noise_floor;
 pub mod photometry;
+pub mod pipeline;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;
+pub mod result_files;
 pub mod router;
 pub mod settings;
 pub mod source_table;

@@ -2,6 +2,7 @@
 
 use super::measured_frame::MeasuredFrame;
 use super::settings::{AlignmentParameters, StackingParameters};
+use super::workspace::component;
 use crate::fits::{Header, wcs_cards};
 use crate::imaging::{
     CalibratedImage,
@@ -12,11 +13,67 @@ use crate::imaging::{
     wcs::TangentPlane,
 };
 use crate::model::{FrameIdentity, Source, UtcTime};
+use std::collections::BTreeMap;
 
 /// A frame that covers less of the reference grid than this share is of another field.
 const LEAST_OVERLAP: f64 = 0.2;
 /// Points per side on which the overlap is judged.
 const OVERLAP_SAMPLES: usize = 16;
+
+/// Instrument and filter: each pair has its own stack.
+pub type StackKey = (String, String);
+
+/// All running stacks of a trigger. What they are follows from the frames offered and their order alone.
+#[derive(Debug, Clone, Default)]
+pub struct StackSet {
+    stacks: BTreeMap<StackKey, FilterStack>,
+    offered: Vec<FrameIdentity>,
+}
+
+impl StackSet {
+    /// Offers a frame to the stack of its camera and filter; the first fit one founds it. Returns why it was refused.
+    pub fn offer(
+        &mut self,
+        frame: &MeasuredFrame,
+        image: &CalibratedImage,
+        background: &Background,
+        parameters: &StackingParameters,
+        alignment: &AlignmentParameters,
+    ) -> Result<(), StackRefusal> {
+        self.offered.push(frame.record.identity.clone());
+        let key = (frame.record.keywords.instrument.clone(), frame.filter().to_owned());
+        let stack = match self.stacks.entry(key) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(FilterStack::new(frame, parameters)?)
+            }
+        };
+        stack.add(frame, image, background, parameters, alignment)
+    }
+
+    /// Whether exactly these frames were offered, in this order.
+    pub fn is_of(&self, frames: &[&MeasuredFrame]) -> bool {
+        self.offered.len() == frames.len()
+            && self.offered.iter().zip(frames).all(|(one, other)| *one == other.record.identity)
+    }
+
+    /// Every stack with the name it goes by in results: `stack_w`; with the camera in it where two cameras share a filter.
+    pub fn named(&self) -> Vec<(String, &FilterStack)> {
+        self.stacks
+            .iter()
+            .map(|((instrument, filter), stack)| {
+                let sharing = self.stacks.keys().filter(|(_, other)| other == filter).count();
+                let filter = component(filter);
+                let name = if sharing > 1 {
+                    format!("stack_{}_{filter}", component(instrument))
+                } else {
+                    format!("stack_{filter}")
+                };
+                (name, stack)
+            })
+            .collect()
+    }
+}
 
 /// Why a frame is not in the stack.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -58,9 +115,7 @@ pub struct FilterStack {
     pub filter: String,
     pub reference: StackReference,
     stack: RunningStack,
-    /// Every frame offered, in order: what a stack is follows from this list alone.
-    pub offered: Vec<FrameIdentity>,
-    /// Names of those taken.
+    /// Names of the frames in it, in order.
     pub stacked: Vec<String>,
     pub exposure_seconds: f64,
     pub first_start: UtcTime,
@@ -91,7 +146,6 @@ impl FilterStack {
                 sources: frame.bare_sources(),
             },
             stack: RunningStack::new(shape, parameters.clip_sigma),
-            offered: Vec::new(),
             stacked: Vec::new(),
             exposure_seconds: 0.0,
             first_start: frame.start(),
@@ -100,8 +154,8 @@ impl FilterStack {
         })
     }
 
-    /// Offers a frame; taken or refused, it is remembered as offered.
-    pub fn offer(
+    /// Adds a frame, or says why it does not belong.
+    pub fn add(
         &mut self,
         frame: &MeasuredFrame,
         image: &CalibratedImage,
@@ -109,7 +163,6 @@ impl FilterStack {
         parameters: &StackingParameters,
         alignment: &AlignmentParameters,
     ) -> Result<(), StackRefusal> {
-        self.offered.push(frame.record.identity.clone());
         check_sources(frame, parameters)?;
         let fwhm = frame.fwhm_pixels().unwrap_or(f64::NAN);
         if fwhm > self.best_fwhm_pixels * parameters.maximum_fwhm_ratio {
@@ -149,12 +202,6 @@ impl FilterStack {
             self.best_fwhm_pixels = fwhm;
         }
         Ok(())
-    }
-
-    /// Whether the stack was made of exactly these frames in this order.
-    pub fn is_of(&self, frames: &[&FrameIdentity]) -> bool {
-        self.offered.len() == frames.len()
-            && self.offered.iter().zip(frames).all(|(offered, wanted)| offered == *wanted)
     }
 
     /// The stack as it is, in electrons of the reference exposure, sky taken off.

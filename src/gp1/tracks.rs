@@ -39,12 +39,16 @@ pub struct Track {
 
 impl Track {
     /// A source that stands on the stack alone.
-    pub fn of_stack(position: SkyPosition, position_error_arcsec: f64) -> Self {
+    pub fn of_stack(
+        position: SkyPosition,
+        position_error_arcsec: f64,
+        brighter_than: Option<usize>,
+    ) -> Self {
         Self {
             position,
             position_error_arcsec,
             detections: Vec::new(),
-            brighter_than: None,
+            brighter_than,
             weight: 1.0 / (position_error_arcsec * position_error_arcsec),
         }
     }

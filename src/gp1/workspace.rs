@@ -98,11 +98,6 @@ pub fn group_of(keywords: &FrameKeywords, burst_id: Option<&str>) -> String {
     component(&name)
 }
 
-/// File name of the stack of a filter.
-pub fn stack_name(filter: &str) -> String {
-    format!("stack_{}.fits", component(filter))
-}
-
 /// Header text as one component of a path: nothing that leads elsewhere, nothing that a shell or a file system trips
 /// over.
 pub fn component(text: &str) -> String {

@@ -1,0 +1,380 @@
+//! The analysis of a trigger with the frames at hand: what is there, how it changes, how deep the images go.
+
+use super::astrometry::cone_radius_degrees;
+use super::candidates::{CandidateInputs, StackImage, rank};
+use super::error::Gp1Error;
+use super::findstars::{StarField, find_stars};
+use super::forced::ForcedField;
+use super::frame_steps::{StepContext, StepTimer, background_of};
+use super::light_curves::{KnownSky, catalogue_of_frame, from_tables, measure, measure_on_stack};
+use super::measured_frame::MeasuredFrame;
+use super::photometry::{FramePhotometry, calibrate};
+use super::reduced_file::read_reduced;
+use super::stacking::{FilterStack, StackSet};
+use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
+use crate::imaging::CalibratedImage;
+use crate::model::{
+    Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, PositionEstimate,
+    SkyPosition, UtcTime,
+};
+use std::collections::BTreeMap;
+
+/// What an astrometric solution leaves at best, arcseconds per axis.
+const ASTROMETRY_FLOOR_ARCSEC: f64 = 0.05;
+/// A source that stands on the stack alone must have this.
+const STACK_SIGNAL_TO_NOISE: f64 = 10.0;
+/// Dithers and pointing errors put objects outside the first frame on others.
+const FIELD_MARGIN_ARCSEC: f64 = 180.0;
+
+/// What a burst is searched with.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchTarget {
+    pub t0: UtcTime,
+    pub region: Option<PositionEstimate>,
+}
+
+/// The stack of a filter with what was found on it.
+pub struct StackView<'a> {
+    pub name: String,
+    pub stack: &'a FilterStack,
+    pub image: CalibratedImage,
+    field: StarField,
+    photometry: FramePhotometry,
+}
+
+/// What the analysis found.
+pub struct Findings {
+    /// The best first; none left out.
+    pub candidates: Vec<Candidate>,
+    pub limits: Vec<FilterLimit>,
+    pub catalogue_status: CatalogueStatus,
+    pub field_centre: Option<SkyPosition>,
+    pub degradations: Vec<Degradation>,
+}
+
+fn rules(context: StepContext<'_>) -> TrackRules {
+    let summary = &context.settings.summary;
+    TrackRules {
+        catalogue_match_radius_arcsec: summary.catalogue_match_radius_arcsec,
+        association_radius_arcsec: summary.association_radius_arcsec,
+        variability_sigma: summary.variability_sigma,
+        astrometry_floor_arcsec: ASTROMETRY_FLOOR_ARCSEC,
+    }
+}
+
+/// The catalogue about the field of the frames.
+fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> CatalogueAnswer {
+    let first = frames
+        .iter()
+        .find(|frame| frame.status.is_absolute())
+        .or_else(|| frames.iter().find(|frame| frame.wcs.is_some()));
+    let cone = first.and_then(|frame| {
+        let radius =
+            cone_radius_degrees(frame.wcs.as_ref()?, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
+        Some(context.catalogue.cone(frame.centre()?, radius))
+    });
+    cone.unwrap_or_else(|| CatalogueAnswer::Unavailable {
+        reason: "the place of the field is unknown".into(),
+    })
+}
+
+/// The list after a frame: from the source tables alone, quickly.
+pub fn provisional(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+    target: SearchTarget,
+) -> Vec<Candidate> {
+    let answer = field_catalogue(context, frames);
+    let is_catalogued = !answer.objects().is_empty();
+    let tracks = follow(frames, is_catalogued.then(|| answer.objects()), &rules(context));
+    let curves = from_tables(frames, &tracks);
+    rank(&CandidateInputs {
+        frames,
+        tracks: &tracks,
+        curves: &curves,
+        stacks: &[],
+        catalogue: answer.objects(),
+        catalogue_available: is_catalogued,
+        faint_limit: answer.faint_limit(),
+        t0: target.t0,
+        region: target.region,
+        parameters: &context.settings.summary,
+    })
+}
+
+/// The views of all stacks: detected and calibrated like frames.
+pub fn view_stacks<'a>(
+    context: StepContext<'_>,
+    stacks: &'a StackSet,
+    frames: &[&MeasuredFrame],
+) -> Vec<StackView<'a>> {
+    let answer = field_catalogue(context, frames);
+    stacks
+        .named()
+        .into_iter()
+        .filter(|(_, stack)| stack.stacked.len() > 1)
+        .map(|(name, stack)| {
+            let mut timer = StepTimer::new(&name);
+            let image = stack.image();
+            let field = find_stars(&image, &context.settings.findstars);
+            let reference = &stack.reference;
+            let identity = if reference.is_absolute {
+                super::astrometry::identify(
+                    &field.detections.sources,
+                    &reference.wcs,
+                    answer.objects(),
+                    context.settings.photometry.match_radius_arcsec,
+                )
+            } else {
+                vec![None; field.detections.sources.len()]
+            };
+            let photometry = calibrate(
+                &image,
+                &field.background,
+                &field.detections.sources,
+                field.detections.aperture_radius_pixels,
+                reference.exposure_seconds,
+                Some(&reference.wcs).filter(|_| reference.is_absolute),
+                answer.objects(),
+                &identity,
+                &context.settings.photometry,
+            );
+            timer.done("stack measured");
+            StackView { name, stack, image, field, photometry }
+        })
+        .collect()
+}
+
+impl StackView<'_> {
+    /// Value and error; that of the reference frame where the stack has none of its own.
+    fn zero_point(&self) -> (f64, f64) {
+        let reference = &self.stack.reference;
+        self.photometry
+            .zero_point
+            .map_or((reference.zero_point, reference.zero_point_error), |zero| {
+                (zero.value, zero.error)
+            })
+    }
+
+    fn fields(&self) -> FieldSources<'_> {
+        FieldSources {
+            sources: &self.field.detections.sources,
+            wcs: &self.stack.reference.wcs,
+            fwhm_pixels: self.field.detections.stellar_fwhm_pixels,
+            zero_point: Some(self.zero_point()),
+            exposure_seconds: self.stack.reference.exposure_seconds,
+        }
+    }
+
+    fn limit(&self) -> Option<f64> {
+        self.photometry.limiting_magnitude
+    }
+}
+
+/// Analyses `frames`, in their order, with the stacks made of them.
+pub fn analyse(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+    stacks: &[StackView<'_>],
+    target: SearchTarget,
+) -> Result<Findings, Gp1Error> {
+    let mut timer = StepTimer::new("analysis");
+    let answer = field_catalogue(context, frames);
+    let is_catalogued = !answer.objects().is_empty();
+    let rules = rules(context);
+    let catalogue = is_catalogued.then(|| answer.objects());
+    let mut tracks = follow(frames, catalogue, &rules);
+    for view in stacks {
+        tracks.extend(stack_tracks(view, &tracks, catalogue, &rules));
+    }
+    timer.done("tracks");
+    let own = if is_catalogued {
+        Vec::new()
+    } else {
+        let first = frames.iter().find(|frame| frame.zero_point.is_some());
+        first.map(|frame| catalogue_of_frame(frame)).unwrap_or_default()
+    };
+    let sky = KnownSky {
+        references: catalogue.unwrap_or(&own),
+        faint_limit: answer.faint_limit(),
+        is_catalogued,
+    };
+    let curves = measure(context, frames, &tracks, sky)?;
+    timer.done("light curves");
+    let stack_images: Vec<StackImage> =
+        stacks.iter().map(|view| stack_image(context, view, &tracks, sky, frames.len())).collect();
+    let candidates = rank(&CandidateInputs {
+        frames,
+        tracks: &tracks,
+        curves: &curves,
+        stacks: &stack_images,
+        catalogue: answer.objects(),
+        catalogue_available: is_catalogued,
+        faint_limit: answer.faint_limit(),
+        t0: target.t0,
+        region: target.region,
+        parameters: &context.settings.summary,
+    });
+    timer.done("candidates");
+    Ok(Findings {
+        candidates,
+        limits: limits(frames, stacks),
+        catalogue_status: answer.status(),
+        field_centre: frames.iter().find_map(|frame| frame.centre()),
+        degradations: degradations(frames, &answer),
+    })
+}
+
+/// Sources of a stack that neither the catalogue nor a track explains.
+fn stack_tracks(
+    view: &StackView<'_>,
+    tracks: &[Track],
+    catalogue: Option<&[crate::model::CatalogueObject]>,
+    rules: &TrackRules,
+) -> Vec<Track> {
+    if catalogue.is_some() && !view.stack.reference.is_absolute {
+        return Vec::new();
+    }
+    let fields = view.fields();
+    let scale = fields.wcs.scale_arcsec();
+    let taken_arcsec =
+        (2.0 * rules.association_radius_arcsec).max(fields.fwhm_pixels.unwrap_or(0.0) * scale);
+    unexplained_sources(&fields, catalogue.unwrap_or_default(), rules)
+        .into_iter()
+        .filter_map(|(index, brighter_than)| {
+            let source = fields.sources.get(index)?;
+            let position = fields.wcs.pixel_to_sky(source.x, source.y);
+            let is_new = source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE
+                && tracks
+                    .iter()
+                    .all(|track| track.position.separation_arcsec(position) > taken_arcsec);
+            let error = (source.position_error_pixels * scale).hypot(rules.astrometry_floor_arcsec);
+            is_new.then(|| Track::of_stack(position, error, brighter_than))
+        })
+        .collect()
+}
+
+fn stack_image(
+    context: StepContext<'_>,
+    view: &StackView<'_>,
+    tracks: &[Track],
+    sky: KnownSky<'_>,
+    index: usize,
+) -> StackImage {
+    let background = background_of(&view.image, context.settings);
+    let field = ForcedField {
+        image: &view.image,
+        background: &background,
+        sources: &view.field.detections.sources,
+        wcs: &view.stack.reference.wcs,
+        fwhm_pixels: view.field.detections.stellar_fwhm_pixels,
+        aperture_radius_pixels: view.field.detections.aperture_radius_pixels,
+    };
+    let points = measure_on_stack(
+        &field,
+        view.zero_point(),
+        view.stack.reference.exposure_seconds,
+        tracks,
+        sky,
+        index,
+    );
+    StackImage {
+        name: view.name.clone(),
+        filter: view.stack.filter.clone(),
+        start: view.stack.first_start,
+        end: view.stack.last_end,
+        exposure_seconds: view.stack.exposure_seconds,
+        points,
+    }
+}
+
+/// For each filter the depth of its deepest image.
+fn limits(frames: &[&MeasuredFrame], stacks: &[StackView<'_>]) -> Vec<FilterLimit> {
+    let mut by_filter: BTreeMap<&str, Vec<&MeasuredFrame>> = BTreeMap::new();
+    for frame in frames {
+        by_filter.entry(frame.filter()).or_default().push(frame);
+    }
+    by_filter
+        .into_iter()
+        .filter_map(|(filter, members)| {
+            let of_frames = members
+                .iter()
+                .filter_map(|frame| {
+                    Some((frame.measurement.quality.limiting_magnitude?, frame.name().to_owned()))
+                })
+                .max_by(|left, right| left.0.total_cmp(&right.0));
+            let of_stacks = stacks
+                .iter()
+                .filter(|view| view.stack.filter == filter)
+                .filter_map(|view| Some((view.limit()?, view.name.clone())))
+                .max_by(|left, right| left.0.total_cmp(&right.0));
+            let deepest = [of_frames, of_stacks]
+                .into_iter()
+                .flatten()
+                .max_by(|left, right| left.0.total_cmp(&right.0))?;
+            Some(FilterLimit {
+                filter: filter.to_owned(),
+                frame_count: members.len(),
+                exposure_seconds: members.iter().map(|frame| frame.exposure_seconds()).sum(),
+                first_start: members.iter().map(|frame| frame.start()).min()?,
+                last_end: members.iter().map(|frame| frame.end()).max()?,
+                limiting_magnitude: deepest.0,
+                image: deepest.1,
+            })
+        })
+        .collect()
+}
+
+/// What the frames lack, once for each kind, with the number of frames it holds for.
+fn degradations(frames: &[&MeasuredFrame], answer: &CatalogueAnswer) -> Vec<Degradation> {
+    let mut by_code: BTreeMap<&str, (usize, &Degradation)> = BTreeMap::new();
+    for degradation in frames.iter().flat_map(|frame| &frame.measurement.quality.degradations) {
+        by_code.entry(&degradation.code).or_insert((0, degradation)).0 += 1;
+    }
+    let mut all: Vec<Degradation> = by_code
+        .into_values()
+        .map(|(count, first)| {
+            let reason = format!("{count} of {} frames: {}", frames.len(), first.reason);
+            Degradation::new(&first.code, reason)
+        })
+        .collect();
+    match answer {
+        CatalogueAnswer::Unavailable { reason } if !frames.is_empty() => {
+            all.retain(|each| each.code != "NOCAT");
+            all.push(Degradation::new(
+                "NOCAT",
+                format!("{reason}; magnitudes are instrumental and every source is a candidate"),
+            ));
+        }
+        CatalogueAnswer::Stale { age_days, .. } => {
+            all.push(Degradation::new(
+                "OLDCAT",
+                format!("the catalogue is {age_days:.0} days old"),
+            ));
+        }
+        _ => {}
+    }
+    all
+}
+
+/// The stacks made anew of exactly these frames.
+pub fn restack(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+) -> Result<(StackSet, Vec<Option<String>>), Gp1Error> {
+    let mut stacks = StackSet::default();
+    let mut refusals = Vec::new();
+    for frame in frames {
+        let reduced = read_reduced(context.store, &frame.paths.reduced)?;
+        let background = background_of(&reduced.image, context.settings);
+        let offered = stacks.offer(
+            frame,
+            &reduced.image,
+            &background,
+            &context.settings.stacking,
+            &context.settings.alignment,
+        );
+        refusals.push(offered.err().map(|refusal| refusal.to_string()));
+    }
+    Ok((stacks, refusals))
+}
