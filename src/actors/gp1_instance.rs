@@ -19,12 +19,14 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    fits::FitsStore,
     gp1::{
         Gp1Error, MastersInForce,
         pipeline::{FrameOutcome, Instance},
     },
     model::{
-        AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Trigger, UtcTime, metric,
+        AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Master, Trigger, UtcTime,
+        metric, normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, analyses, frames, masters, triggers},
@@ -34,6 +36,7 @@ use crate::{
 use actix::{Actor, Addr, Context, Handler, Supervised};
 use futures_util::future::LocalBoxFuture;
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -53,6 +56,7 @@ pub struct Gp1InstanceSettings {
     /// Section of gp1.cfg.
     pub name: String,
     pub factory: InstanceFactory,
+    pub store: Arc<dyn FitsStore>,
     /// Its own pool of one thread: the other instance cannot starve it.
     pub pool: WorkerPool,
     pub journal: Journal,
@@ -72,12 +76,41 @@ impl Gp1InstanceSettings {
     }
 }
 
+/// The masters in force, loaded once for each set of them.
+#[derive(Clone, Default)]
+struct MastersCache {
+    loaded: Arc<Mutex<Option<LoadedSet>>>,
+}
+
+/// Hashes of a set of masters, and the set.
+type LoadedSet = (Vec<String>, Arc<MastersInForce>);
+
+impl MastersCache {
+    fn load(
+        &self,
+        store: &dyn FitsStore,
+        in_force: &[Master],
+    ) -> Result<Arc<MastersInForce>, Gp1Error> {
+        let hashes: Vec<String> = in_force.iter().map(|master| master.sha256.clone()).collect();
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, masters)) = loaded.as_ref()
+            && *known == hashes
+        {
+            return Ok(masters.clone());
+        }
+        let masters = Arc::new(MastersInForce::load(store, in_force)?);
+        *loaded = Some((hashes, masters.clone()));
+        Ok(masters)
+    }
+}
+
 /// The image state, opened by the worker thread only. `None`: to be rebuilt.
 type Slot = Arc<Mutex<Option<Instance>>>;
 
 pub struct Gp1Instance {
     settings: Gp1InstanceSettings,
     slot: Slot,
+    masters: MastersCache,
     pump: Pump,
 }
 
@@ -94,7 +127,12 @@ impl Gp1Instance {
     }
 
     pub fn new(settings: Gp1InstanceSettings) -> Self {
-        Self { settings, slot: Slot::default(), pump: Pump::default() }
+        Self {
+            settings,
+            slot: Slot::default(),
+            masters: MastersCache::default(),
+            pump: Pump::default(),
+        }
     }
 
     fn begin(&mut self, context: &mut Context<Self>) {
@@ -124,7 +162,11 @@ impl Pumped for Gp1Instance {
     }
 
     fn pass(&mut self) -> LocalBoxFuture<'static, PassOutcome> {
-        let worker = Worker { settings: self.settings.clone(), slot: self.slot.clone() };
+        let worker = Worker {
+            settings: self.settings.clone(),
+            slot: self.slot.clone(),
+            masters: self.masters.clone(),
+        };
         Box::pin(async move {
             match worker.do_all().await {
                 Ok(()) => PassOutcome::Done,
@@ -168,6 +210,7 @@ enum InstanceError {
 struct Worker {
     settings: Gp1InstanceSettings,
     slot: Slot,
+    masters: MastersCache,
 }
 
 impl Worker {
@@ -223,9 +266,10 @@ impl Worker {
         let in_force = self.settings.journal.read(masters::in_force).await?;
         let burst = trigger.clone();
         let job_frame = frame.clone();
+        let (cache, store) = (self.masters.clone(), self.settings.store.clone());
         let outcome = self
-            .with_instance(move |instance, _| {
-                let masters = MastersInForce::load(&in_force);
+            .with_instance(move |instance| {
+                let masters = cache.load(store.as_ref(), &in_force)?;
                 instance.process_frame(&job_frame, &masters, burst.as_ref())
             })
             .await;
@@ -305,7 +349,7 @@ impl Worker {
         let Some((trigger, used)) = found else { return Ok(()) };
         let job_deadline = deadline.clone();
         let path = self
-            .with_instance(move |instance, _| instance.analyse(&trigger, &job_deadline, &used))
+            .with_instance(move |instance| instance.analyse(&trigger, &job_deadline, &used))
             .await??;
         let result = read_result(&path)?;
         let (moved, at) = (deadline.clone(), self.settings.clock.now());
@@ -329,7 +373,7 @@ impl Worker {
     async fn with_instance<T, F>(&self, work: F) -> Result<T, InstanceError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Instance, &Journal) -> T + Send + 'static,
+        F: FnOnce(&mut Instance) -> T + Send + 'static,
     {
         let slot = self.slot.clone();
         let factory = self.settings.factory.clone();
@@ -345,7 +389,7 @@ impl Worker {
                     Some(instance) => instance,
                     None => rebuilt(&factory, &journal, &name)?,
                 };
-                let value = work(&mut instance, &journal);
+                let value = work(&mut instance);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance);
                 Ok::<T, InstanceError>(value)
             })
@@ -438,7 +482,17 @@ fn rebuilt(
     if !reduced.is_empty() {
         tracing::info!(instance = name, frames = reduced.len(), "rebuilding the image state");
     }
-    instance.restore(&reduced, &open)?;
+    let mut by_burst: BTreeMap<Option<String>, Vec<FrameRecord>> = BTreeMap::new();
+    for frame in reduced {
+        let burst = frame.keywords.trigger_id.as_deref().map(normalise_burst_id);
+        by_burst.entry(burst).or_default().push(frame);
+    }
+    for (burst, frames) in by_burst {
+        let trigger = open
+            .iter()
+            .find(|trigger| burst.as_deref() == Some(&normalise_burst_id(&trigger.burst_id)));
+        instance.restore(&frames, trigger)?;
+    }
     Ok(instance)
 }
 

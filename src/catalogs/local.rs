@@ -142,6 +142,20 @@ impl Catalogue for LocalCatalogue {
     }
 }
 
+/// The catalogue of a field for which none is installed: always `Unavailable`.
+#[derive(Debug)]
+pub struct NoCatalogue;
+
+impl Catalogue for NoCatalogue {
+    fn cone(&self, _centre: SkyPosition, _radius_degrees: f64) -> CatalogueAnswer {
+        CatalogueAnswer::Unavailable { reason: "no catalogue is configured".to_owned() }
+    }
+
+    fn describe(&self) -> String {
+        "none".to_owned()
+    }
+}
+
 fn columns_of(header: &str) -> Result<Columns, String> {
     let names: Vec<String> =
         header.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();

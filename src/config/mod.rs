@@ -2,7 +2,7 @@
 //!
 //! Reading never touches a path that a file names; `check_paths` of each configuration reports all that are missing.
 
-mod alerts;
+pub mod alerts;
 pub mod controller;
 pub mod embedded;
 pub mod error;

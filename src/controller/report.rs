@@ -11,7 +11,7 @@ use crate::{
         ActorSnapshot, AnalysisResult, Deadline, DeadlineName, DeadlineState, FrameRecord,
         FrameState, Trigger, UtcTime,
     },
-    simulation::truth::{TruthComparison, compare},
+    simulation::{TruthComparison, compare},
     storage::journal::{
         Journal, alerts,
         alerts::AlertRow,

@@ -144,7 +144,8 @@ pub async fn simulate_night(
         now: Arc::new(move || receiver_clock.now()),
     })?;
     let gp1 = Gp1Config::embedded().map_err(AssemblyError::from)?;
-    let pipelines = Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))?;
+    let pipelines = Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))
+        .map_err(AssemblyError::from)?;
     let descriptors = DescriptorSet::embedded()?;
     let products = ProductSettings {
         filters: options.config.products.filters.clone(),

@@ -26,9 +26,12 @@ use crate::{
     gp1::{
         self, night_masters::MasterSettings, router::Router, settings::InstanceSettings,
     },
-    model::{ActorSnapshot, ActorState, UtcTime},
+    model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
-    storage::{journal::Journal, local::LocalStorage},
+    storage::{
+        journal::Journal,
+        local::{LocalStorage, sha256_of_bytes},
+    },
     web::{
         metrics::Metrics,
         status::{Mode, Program, StatusSources},
@@ -170,6 +173,7 @@ impl Controller {
             let settings = Gp1InstanceSettings {
                 name: name.clone(),
                 factory: factory_of(&parts, settings, store.clone()),
+                store: store.clone(),
                 pool: WorkerPool::start(&format!("gp1-{name}"), 1, 2)?,
                 journal: journal.clone(),
                 storage: storage.clone(),
@@ -399,12 +403,22 @@ fn factory_of(
     let settings = settings.clone();
     let catalogue = parts.catalogue.clone();
     let keywords = parts.keywords.clone();
+    let provenance = Provenance {
+        program: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance: settings.name.clone(),
+        // The instance fills in what it used.
+        masters: Vec::new(),
+        catalogue: String::new(),
+        configuration_sha256: sha256_of_bytes(format!("{settings:?}").as_bytes()),
+    };
     Arc::new(move || {
         gp1::pipeline::Instance::new(
             settings.clone(),
             catalogue.clone(),
             store.clone(),
             keywords.clone(),
+            provenance.clone(),
         )
     })
 }

@@ -28,6 +28,18 @@ pub enum Gp1Error {
 }
 
 impl Gp1Error {
+    /// The directory of the quarantine for a frame that ends with this error.
+    pub fn quarantine_reason(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "unreadable",
+            Self::Fits(_) => "damaged",
+            Self::Keywords { .. } => "keywords",
+            Self::Calibration { .. } => "calibration",
+            Self::Unusable { .. } => "unusable",
+            Self::Content { .. } | Self::Input { .. } => "workspace",
+        }
+    }
+
     /// Whether the same call may succeed later without anything being mended: only trouble with the disk is of that kind.
     pub fn is_retry_safe(&self) -> bool {
         match self {

@@ -28,6 +28,7 @@ pub mod relative_zero_point;
 pub mod result_files;
 pub mod router;
 pub mod settings;
+mod settings_from_config;
 pub mod source_table;
 pub mod stacking;
 pub mod tracks;

@@ -6,6 +6,12 @@ use crate::model::{AnalysisResult, ListedCandidate, SkyPosition};
 use serde::{Deserialize, Serialize};
 
 /// A candidate is the object nearest to it within this.
+/// What an early result may be off by and still be right.
+const LARGEST_OFFSET_ARCSEC: f64 = 1.0;
+const LARGEST_RESIDUAL: f64 = 0.1;
+const LARGEST_SIGMAS: f64 = 3.0;
+
+/// Distance at which a candidate is the true object.
 pub const MATCH_RADIUS_ARCSEC: f64 = 1.5;
 /// Width of the steps in which completeness is counted, magnitudes.
 const COMPLETENESS_STEP: f64 = 0.5;
@@ -60,6 +66,55 @@ impl TruthComparison {
     /// Largest residual without its sign, magnitudes.
     pub fn largest_residual(&self) -> Option<f64> {
         self.residuals.iter().map(|one| one.residual.abs()).reduce(f64::max)
+    }
+
+    /// What an early result must show and does not: the afterglow first among the counterpart candidates, where it is, as bright as
+    /// it is.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        match self.afterglow_counterpart_rank {
+            Some(1) => {}
+            Some(rank) => complaints.push(format!("the afterglow is number {rank}, not the first")),
+            None => complaints.push("the afterglow is not among the candidates".to_owned()),
+        }
+        if let Some(offset) = self.afterglow_offset_arcsec
+            && offset > LARGEST_OFFSET_ARCSEC
+        {
+            complaints.push(format!("the afterglow is {offset:.2} arcsec from where it is"));
+        }
+        for residual in &self.residuals {
+            if residual.residual.abs() > LARGEST_RESIDUAL || residual.sigmas.abs() > LARGEST_SIGMAS
+            {
+                complaints.push(format!(
+                    "on {} the afterglow is off by {:+.3} mag ({:+.1} sigma)",
+                    residual.image, residual.residual, residual.sigmas
+                ));
+            }
+        }
+        complaints
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        let rank = match self.afterglow_counterpart_rank {
+            Some(rank) => format!("afterglow number {rank}"),
+            None => "afterglow not listed".to_owned(),
+        };
+        let offset = self
+            .afterglow_offset_arcsec
+            .map_or_else(String::new, |offset| format!(", {offset:.2} arcsec off"));
+        let magnitudes = match (self.largest_residual(), self.largest_sigmas()) {
+            (Some(magnitudes), Some(sigmas)) => {
+                format!(", magnitudes within {magnitudes:.3} and {sigmas:.1} sigma")
+            }
+            _ => String::new(),
+        };
+        format!(
+            "{rank}{offset}{magnitudes}; {} of {} new sources listed, {} false",
+            self.new_sources_listed,
+            self.new_sources,
+            self.false_candidates.len()
+        )
     }
 
     /// Largest residual without its sign, stated errors.
