@@ -5,6 +5,7 @@
 
 pub mod alignment;
 pub mod aperture;
+mod astrometric_field;
 pub mod astrometry;
 pub mod background;
 pub mod calibration;
