@@ -1,49 +1,84 @@
-//! The sending side: one product, one answer.
+//! The client: sends a product and comes back with its receipt, or with an error that says whether to try again.
 
+use super::archive::hexadecimal;
 use crate::model::{DeliveryStatus, Receipt};
 use reqwest::{
     Client, StatusCode,
     multipart::{Form, Part},
 };
+use sha2::{Digest as _, Sha256};
 use std::{
+    error::Error,
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// Why there is no receipt of acceptance.
+/// Name of the multipart field (seed 003).
+pub const FIELD: &str = "Product";
+/// Longest part of an answer that is quoted in an error.
+const QUOTED_CHARACTERS: usize = 300;
+
+/// Why there is no receipt for a stored product.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
+    /// The product itself cannot be read.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    #[error("no answer from {url}: {source}")]
+    /// No connection, or it broke, or the time was over.
+    #[error("{url}: {}", with_causes(.source))]
     Network { url: String, source: reqwest::Error },
-    /// The far side is in trouble: later it may take the product.
-    #[error("{url} answered {status}: {body}")]
-    Unavailable { url: String, status: StatusCode, body: String },
-    /// The far side will not take it, now or later.
-    #[error("{url} refused ({status}): {reason}")]
-    Refused { url: String, status: StatusCode, reason: String, receipt: Option<Box<Receipt>> },
-    #[error("{url} answered {status} without a receipt: {body}")]
-    NoReceipt { url: String, status: StatusCode, body: String },
+    /// Refused with a receipt: the key holds another file, or the product is not fit.
+    #[error("refused ({status}): {}", .receipt.reason.as_deref().unwrap_or("no reason given"))]
+    Refused { status: u16, receipt: Box<Receipt> },
+    /// Another answer than a receipt.
+    #[error("answered with {status}: {message}")]
+    Answer { status: u16, message: String },
+    /// A receipt for something else than was sent.
+    #[error("the receipt is for SHA-256 {found}, sent was {sent}")]
+    WrongReceipt { sent: String, found: String },
+}
+
+/// The messages of an error and of what caused it, which reqwest keeps apart.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 impl UploadError {
-    /// Whether the same upload may succeed later.
+    /// Whether the same upload may succeed later. It is safe to try because receipts are idempotent.
     pub fn is_retry_safe(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
+        match self {
+            Self::File { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Network { .. } | Self::WrongReceipt { .. } => true,
+            Self::Refused { .. } => false,
+            Self::Answer { status, .. } => {
+                matches!(*status, 200..=299 | 408 | 429) || *status >= 500
+            }
+        }
     }
 
-    /// The receipt of a refusal, where the far side sent one.
+    /// The receipt of a refusal.
     pub fn into_receipt(self) -> Option<Receipt> {
         match self {
-            Self::Refused { receipt, .. } => receipt.map(|receipt| *receipt),
+            Self::Refused { receipt, .. } => Some(*receipt),
             _ => None,
         }
     }
 }
 
-/// Sends a product as multipart field `Product` and returns the receipt (stored or duplicate).
+/// Sends a product as the multipart field `Product` under `file_name`.
+///
+/// The receipt that comes back is that of a stored product, new or already there; its SHA-256 is that of the bytes sent.
+///
+/// # Errors
+/// [`UploadError`]; [`UploadError::is_retry_safe`] says whether to try again.
 pub async fn upload(
     client: &Client,
     url: &str,
@@ -52,50 +87,99 @@ pub async fn upload(
     file_name: &str,
     timeout: Duration,
 ) -> Result<Receipt, UploadError> {
-    let content = tokio::fs::read(path)
-        .await
-        .map_err(|source| UploadError::File { path: path.to_owned(), source })?;
-    let part = Part::bytes(content).file_name(file_name.to_owned());
-    let mut request =
-        client.post(url).timeout(timeout).multipart(Form::new().part("Product", part));
+    let file_error = |source| UploadError::File { path: path.to_owned(), source };
+    let network_error = |source| UploadError::Network { url: url.to_owned(), source };
+    let bytes = tokio::fs::read(path).await.map_err(file_error)?;
+    let sent = hexadecimal(&Sha256::digest(&bytes));
+    let part = Part::bytes(bytes).file_name(file_name.to_owned());
+    let part = part.mime_str("application/fits").map_err(network_error)?;
+    let mut request = client.post(url).timeout(timeout).multipart(Form::new().part(FIELD, part));
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    let network = |source| UploadError::Network { url: url.to_owned(), source };
-    let response = request.send().await.map_err(network)?;
-    let status = response.status();
-    let body = response.text().await.map_err(network)?;
-    let receipt: Option<Receipt> = serde_json::from_str(&body).ok();
-    let url = url.to_owned();
-    match receipt {
-        Some(receipt) if status.is_success() && receipt.status != DeliveryStatus::Refused => {
-            Ok(receipt)
+    let answer = request.send().await.map_err(network_error)?;
+    let status = answer.status();
+    let body = answer.bytes().await.map_err(network_error)?;
+    understand(status, &body, sent)
+}
+
+fn understand(status: StatusCode, body: &[u8], sent: String) -> Result<Receipt, UploadError> {
+    match serde_json::from_slice::<Receipt>(body) {
+        Ok(receipt) if receipt.status == DeliveryStatus::Refused || !status.is_success() => {
+            Err(UploadError::Refused { status: status.as_u16(), receipt: Box::new(receipt) })
         }
-        Some(receipt) if is_final(status) => {
-            let reason = receipt.reason.clone().unwrap_or_default();
-            Err(UploadError::Refused { url, status, reason, receipt: Some(Box::new(receipt)) })
+        Ok(receipt) if receipt.sha256 != sent => {
+            Err(UploadError::WrongReceipt { sent, found: receipt.sha256 })
         }
-        None if is_final(status) => {
-            Err(UploadError::Refused { url, status, reason: shortened(&body), receipt: None })
+        Ok(receipt) => Ok(receipt),
+        Err(_) => {
+            let message = String::from_utf8_lossy(body).chars().take(QUOTED_CHARACTERS).collect();
+            Err(UploadError::Answer { status: status.as_u16(), message })
         }
-        None if status.is_success() => {
-            Err(UploadError::NoReceipt { url, status, body: shortened(&body) })
-        }
-        _ => Err(UploadError::Unavailable { url, status, body: shortened(&body) }),
     }
 }
 
-/// Answers about this product. A wrong token or a full server is about the day, not about the product.
-fn is_final(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_REQUEST
-            | StatusCode::CONFLICT
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY
-    )
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UtcTime;
 
-fn shortened(body: &str) -> String {
-    body.chars().take(300).collect()
+    fn receipt(status: DeliveryStatus) -> Vec<u8> {
+        let receipt = Receipt {
+            product: "DT_GFT_FGFT_sb26110101_T005_v1".to_owned(),
+            sha256: "ab".to_owned(),
+            received_at: UtcTime::parse("2026-11-01").unwrap(),
+            status,
+            reason: Some("why".to_owned()),
+            sdb: None,
+        };
+        serde_json::to_vec(&receipt).unwrap()
+    }
+
+    fn answered(status: u16, body: &[u8]) -> Result<Receipt, UploadError> {
+        understand(StatusCode::from_u16(status).unwrap(), body, "ab".to_owned())
+    }
+
+    #[test]
+    fn receipts_of_stored_products_are_taken() {
+        assert!(answered(201, &receipt(DeliveryStatus::Stored)).is_ok());
+        assert!(answered(200, &receipt(DeliveryStatus::Duplicate)).is_ok());
+    }
+
+    #[test]
+    fn refusals_are_final_and_carry_their_receipt() {
+        for status in [409, 422] {
+            let error = answered(status, &receipt(DeliveryStatus::Refused)).unwrap_err();
+            assert!(!error.is_retry_safe());
+            assert_eq!(error.to_string(), format!("refused ({status}): why"));
+            assert_eq!(error.into_receipt().unwrap().reason.as_deref(), Some("why"));
+        }
+    }
+
+    #[test]
+    fn other_answers_are_tried_again_where_that_may_help() {
+        for (status, safe) in [
+            (400, false),
+            (401, false),
+            (404, false),
+            (413, false),
+            (408, true),
+            (429, true),
+            (500, true),
+            (503, true),
+            (200, true),
+        ] {
+            let error = answered(status, b"<html>proxy</html>").unwrap_err();
+            assert_eq!(error.is_retry_safe(), safe, "{status}");
+            assert!(error.into_receipt().is_none());
+        }
+    }
+
+    #[test]
+    fn a_receipt_for_other_bytes_is_no_receipt() {
+        let error =
+            understand(StatusCode::CREATED, &receipt(DeliveryStatus::Stored), "cd".to_owned());
+        assert!(matches!(&error, Err(UploadError::WrongReceipt { .. })));
+        assert!(error.unwrap_err().is_retry_safe());
+    }
 }

@@ -53,7 +53,8 @@ pub(super) fn place(
         add_history(&mut primary, line);
     }
     for (name, (what, count)) in &placement.notes {
-        add_history(&mut primary, &format!("{name}: {count} {what}"));
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        add_history(&mut primary, &format!("{name}: {what}, {times}"));
     }
     let table = Table { name: descriptor.extension.clone(), header, columns };
     Ok(FitsTables { primary, tables: vec![table] })
@@ -364,7 +365,7 @@ mod tests {
             tables.primary.cards[2..].iter().map(|card| card.comment.as_str()).collect();
         assert_eq!(
             history,
-            ["NAME: 1 text cut to its width", "SIZE: 2 value not finite, written as 0"]
+            ["NAME: text cut to its width, once", "SIZE: value not finite, written as 0, 2 times"]
         );
     }
 
@@ -386,6 +387,6 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= 72));
         let joined: usize = lines.iter().map(|line| line.matches('x').count()).sum();
         assert_eq!(joined, 101, "100 and the one of `text` in the note on NOTE: {lines:?}");
-        assert!(lines.contains(&"NOTE: 1 text cut to one card"));
+        assert!(lines.contains(&"NOTE: text cut to one card, once"));
     }
 }
