@@ -264,11 +264,8 @@ async fn store_trigger(
     trigger: &Trigger,
 ) -> Result<(), TriggerError> {
     write_trigger_file(settings, trigger, cause.as_ref().map(|(id, _, packet)| (*id, *packet)))?;
-    let deadlines = trigger_state::deadlines(
-        trigger,
-        settings.first_result_seconds,
-        &settings.epochs_minutes,
-    );
+    let deadlines =
+        trigger_state::deadlines(trigger, settings.first_result_seconds, &settings.epochs_minutes);
     let stored = trigger.clone();
     let settled = cause.map(|(id, notice, _)| (id, notice));
     settings

@@ -52,12 +52,9 @@ impl WebActor {
                 previous.stop().await;
             }
             let listener = settings.listener.try_clone()?;
-            let running = start(
-                WebSettings { listener, workers: 1 },
-                settings.sources.clone(),
-            )
-            .await
-            .map_err(std::io::Error::other)?;
+            let running = start(WebSettings { listener, workers: 1 }, settings.sources.clone())
+                .await
+                .map_err(std::io::Error::other)?;
             *settings.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
             Ok::<(), std::io::Error>(())
         };

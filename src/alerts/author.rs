@@ -42,15 +42,12 @@ pub async fn send(
         .map_err(|_| SendError::Transport(TransportError::Timeout(timeout)))?
         .map_err(|source| SendError::Connect { address, source })?;
     write_frame(&mut stream, packet, timeout).await?;
-    let answer = read_frame(&mut stream, MAXIMUM_ANSWER_BYTES, timeout)
-        .await?
-        .ok_or(SendError::NoAnswer)?;
+    let answer =
+        read_frame(&mut stream, MAXIMUM_ANSWER_BYTES, timeout).await?.ok_or(SendError::NoAnswer)?;
     let message = Transport::parse(&answer)?;
     match message.role {
         TransportRole::Ack => Ok(message.origin),
-        TransportRole::Nak => {
-            Err(SendError::Nak { reason: message.result.unwrap_or_default() })
-        }
+        TransportRole::Nak => Err(SendError::Nak { reason: message.result.unwrap_or_default() }),
         TransportRole::IAmAlive | TransportRole::Authenticate => Err(SendError::Unexpected),
     }
 }

@@ -65,19 +65,16 @@ where
     F: FnOnce(Vec<u8>) -> R,
     R: Future<Output = Result<Accepted, Rejected>>,
 {
-    let packet =
-        read_frame(&mut stream, settings.maximum_packet_bytes, settings.idle_timeout)
-            .await?
-            .ok_or(ReceiveError::NoPacket)?;
+    let packet = read_frame(&mut stream, settings.maximum_packet_bytes, settings.idle_timeout)
+        .await?
+        .ok_or(ReceiveError::NoPacket)?;
     let ivorn = VoEvent::parse(&packet)?.ivorn;
     let outcome = store(packet).await;
     let (role, time, result) = match &outcome {
         Ok(accepted) => (TransportRole::Ack, accepted.at, None),
-        Err(rejected) => (
-            TransportRole::Nak,
-            rejected.at,
-            Some(format!("Event rejected: {}", rejected.reason)),
-        ),
+        Err(rejected) => {
+            (TransportRole::Nak, rejected.at, Some(format!("Event rejected: {}", rejected.reason)))
+        }
     };
     let answer = Transport {
         role,

@@ -106,13 +106,10 @@ fn with_meaningful_radius(estimate: PositionEstimate) -> PositionEstimate {
 fn mission_of(ivorn: &str) -> String {
     let identifier = ivorn.trim().to_ascii_lowercase();
     let path = identifier.strip_prefix("ivo://").unwrap_or(&identifier);
-    AUTHORITIES
-        .iter()
-        .find(|(authority, _)| path.starts_with(authority))
-        .map_or_else(
-            || path.split(['/', '#']).next().unwrap_or_default().to_owned(),
-            |(_, mission)| (*mission).to_owned(),
-        )
+    AUTHORITIES.iter().find(|(authority, _)| path.starts_with(authority)).map_or_else(
+        || path.split(['/', '#']).next().unwrap_or_default().to_owned(),
+        |(_, mission)| (*mission).to_owned(),
+    )
 }
 
 /// Missions are compared as words of letters and digits.

@@ -67,10 +67,8 @@ pub async fn write_frame<S: AsyncWrite + Unpin>(
     payload: &[u8],
     timeout: Duration,
 ) -> Result<(), TransportError> {
-    let length = u32::try_from(payload.len()).map_err(|_| TransportError::TooLong {
-        length: payload.len(),
-        limit: u32::MAX as usize,
-    })?;
+    let length = u32::try_from(payload.len())
+        .map_err(|_| TransportError::TooLong { length: payload.len(), limit: u32::MAX as usize })?;
     let writing = async {
         stream.write_all(&length.to_be_bytes()).await?;
         stream.write_all(payload).await?;

@@ -195,9 +195,9 @@ pub fn from_frame(
     let t0 = alert.event_time.unwrap_or(keywords.date_obs);
     let best_position = match alert.estimate {
         Some(estimate) => Some(estimate),
-        None => keywords
-            .pointing
-            .map(|position| PositionEstimate { position, radius_degrees: None }),
+        None => {
+            keywords.pointing.map(|position| PositionEstimate { position, radius_degrees: None })
+        }
     };
     Outcome::Opened(Trigger {
         burst_id,
@@ -273,16 +273,21 @@ mod tests {
     /// The fixtures, all made to speak of one burst.
     fn notices() -> Vec<Notice> {
         let table = PacketTable::from_config(&AlertsSettings::default());
-        ["grm-preliminary", "grm-trigger-without-position", "eclairs-wakeup", "slewing", "mxt-initial"]
-            .iter()
-            .map(|name| {
-                let path =
-                    format!("{}/tests/fixtures/voevents/{name}.xml", env!("CARGO_MANIFEST_DIR"));
-                let mut notice = understand(&std::fs::read(path).unwrap(), &table).unwrap();
-                notice.burst_id = Some("sb26110101".to_owned());
-                notice
-            })
-            .collect()
+        [
+            "grm-preliminary",
+            "grm-trigger-without-position",
+            "eclairs-wakeup",
+            "slewing",
+            "mxt-initial",
+        ]
+        .iter()
+        .map(|name| {
+            let path = format!("{}/tests/fixtures/voevents/{name}.xml", env!("CARGO_MANIFEST_DIR"));
+            let mut notice = understand(&std::fs::read(path).unwrap(), &table).unwrap();
+            notice.burst_id = Some("sb26110101".to_owned());
+            notice
+        })
+        .collect()
     }
 
     fn after(order: &[Notice]) -> Option<Trigger> {
@@ -350,10 +355,8 @@ mod tests {
         let mut trigger = after(&notices()).unwrap();
         trigger.opened_at = trigger.t0.plus_seconds(1849.0);
         let all = deadlines(&trigger, 270.0, &[5, 10, 30, 60]);
-        let states: Vec<(String, DeadlineState, Option<&str>)> = all
-            .iter()
-            .map(|d| (d.name.to_string(), d.state, d.cause.as_deref()))
-            .collect();
+        let states: Vec<(String, DeadlineState, Option<&str>)> =
+            all.iter().map(|d| (d.name.to_string(), d.state, d.cause.as_deref())).collect();
         use DeadlineState::{Cancelled, Planned};
         assert_eq!(
             states,

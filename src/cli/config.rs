@@ -20,9 +20,11 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The kind of a file is known by its name: gic.toml, simulation.toml, gp1.cfg, \
+#[command(
+    after_help = "The kind of a file is known by its name: gic.toml, simulation.toml, gp1.cfg, \
     pipeline.cfg, reduction.cfg, … A directory is checked as a pipeline's.\n\n\
-    Example:\n  gic config check config/gp1.cfg --path-map /data=/srv/data")]
+    Example:\n  gic config check config/gp1.cfg --path-map /data=/srv/data"
+)]
 pub struct CheckArguments {
     /// Files, or directories of a pipeline (none: the built-in ones)
     files: Vec<PathBuf>,

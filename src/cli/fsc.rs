@@ -24,8 +24,10 @@ pub enum FscCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  gic fsc serve --listen 127.0.0.1:5000 --directory received\n  \
-    curl -F Product=@product.fits http://127.0.0.1:5000/upload-product")]
+#[command(
+    after_help = "Examples:\n  gic fsc serve --listen 127.0.0.1:5000 --directory received\n  \
+    curl -F Product=@product.fits http://127.0.0.1:5000/upload-product"
+)]
 pub struct ServeArguments {
     /// Configuration of the controller, of which [fsc] is used (default: built in)
     #[arg(short, long, value_name = "FILE")]

@@ -37,8 +37,7 @@ pub fn install(arguments: &LogArguments, default_filter: &str) {
             registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()
         }
         LogFormat::Text => {
-            let colours =
-                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
             registry.with(layer.with_target(false)).try_init()
         }

@@ -122,9 +122,8 @@ pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
         web: arguments.web,
     };
     let watcher: Arc<dyn NightWatcher> = Arc::new(TerminalProgress::new(arguments.json));
-    let report = actix_rt::System::new()
-        .block_on(simulate_night(options, watcher))
-        .map_err(failure)?;
+    let report =
+        actix_rt::System::new().block_on(simulate_night(options, watcher)).map_err(failure)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

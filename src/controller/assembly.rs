@@ -1,11 +1,14 @@
 //! What `run`, `simulate` and `gp1` share: from configuration files to the settings of instances.
 
+use crate::products::ProductSettings;
 use crate::{
     config::{ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap, PipelineSet},
     fits::KeywordMap,
-    gp1::{router::{Route, Router}, settings::InstanceSettings},
+    gp1::{
+        router::{Route, Router},
+        settings::InstanceSettings,
+    },
 };
-use crate::products::ProductSettings;
 use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]

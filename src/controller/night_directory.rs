@@ -11,7 +11,9 @@ use std::{
 pub enum NightDirectoryError {
     #[error("{path}: this night is finished; give another --out, or --fresh to run it again")]
     Finished { path: PathBuf },
-    #[error("{path}: begun with another configuration or other arguments; give another --out, or --fresh")]
+    #[error(
+        "{path}: begun with another configuration or other arguments; give another --out, or --fresh"
+    )]
     OtherConfiguration { path: PathBuf },
     #[error("{path} is not empty and holds no simulated night; give another --out")]
     Foreign { path: PathBuf },

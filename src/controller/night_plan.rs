@@ -82,7 +82,9 @@ impl NightPlan {
         let notice = replayed.notice();
         let at = notice.as_ref().map_or(replayed.t0.plus_seconds(NOTICE_SECONDS), |n| n.at);
         let packets = match (packet, notice) {
-            (Some(bytes), _) => vec![TimedPacket { at, label: "the packet given".to_owned(), bytes }],
+            (Some(bytes), _) => {
+                vec![TimedPacket { at, label: "the packet given".to_owned(), bytes }]
+            }
             (None, Some(notice)) => {
                 vec![TimedPacket { at, label: notice.label, bytes: notice.bytes }]
             }

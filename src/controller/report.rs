@@ -1,10 +1,6 @@
 //! The report of a simulated night: what happened, how late, how it compares with the truth, and where to look.
 
-use super::{
-    night_directory::NightDirectory,
-    night_plan::NightPlan,
-    simulated_night::NightError,
-};
+use super::{night_directory::NightDirectory, night_plan::NightPlan, simulated_night::NightError};
 use crate::{
     clock::{Clock, HoldFigures},
     model::{
@@ -13,11 +9,8 @@ use crate::{
     },
     simulation::{TruthComparison, compare},
     storage::journal::{
-        Journal, alerts,
-        alerts::AlertRow,
-        analyses, frames, masters, products,
-        products::ProductRow,
-        triggers,
+        Journal, alerts, alerts::AlertRow, analyses, frames, masters, products,
+        products::ProductRow, triggers,
     },
 };
 use serde::Serialize;
@@ -232,9 +225,7 @@ fn deadline_line(
         degradations: analysis.map_or_else(Vec::new, |analysis| {
             analysis.degradations.iter().map(|degradation| degradation.code.clone()).collect()
         }),
-        truth: analysis
-            .zip(plan.truth.as_ref())
-            .map(|(analysis, truth)| compare(analysis, truth)),
+        truth: analysis.zip(plan.truth.as_ref()).map(|(analysis, truth)| compare(analysis, truth)),
     }
 }
 
@@ -269,7 +260,9 @@ fn judge(
         let is_early = line.name == DeadlineName::First.to_string()
             || line.name == DeadlineName::Minutes(5).to_string();
         if let Some(truth) = line.truth.as_ref().filter(|_| is_early) {
-            complaints.extend(truth.complaints().into_iter().map(|text| format!("{}: {text}", line.name)));
+            complaints.extend(
+                truth.complaints().into_iter().map(|text| format!("{}: {text}", line.name)),
+            );
         }
     }
     if plan.truth.is_some() && figures.expired.is_empty() && night.frames.is_empty() {

@@ -288,9 +288,8 @@ async fn look(journal: &Journal, clock: &Clock, plan: &NightPlan) -> Result<View
     let done: u64 =
         counts.iter().filter(|(_, state, _)| *state != waiting).map(|(_, _, count)| count).sum();
     let planned = plan.feed.plan().len() as u64;
-    let settled = |state: DeadlineState| {
-        matches!(state, DeadlineState::Delivered | DeadlineState::Cancelled)
-    };
+    let settled =
+        |state: DeadlineState| matches!(state, DeadlineState::Delivered | DeadlineState::Cancelled);
     let settled_deadlines: Vec<String> = deadlines
         .iter()
         .filter(|(deadline, _)| deadline.state == DeadlineState::Delivered)

@@ -25,9 +25,7 @@ use crate::{
         archive::{ArchiveOptions as ReplayOptions, plan},
         catalogue_trial::blurred_catalogue,
         feed::{ArchiveFeed, SyntheticFeed},
-        from_config::{
-            camera_parameters, catalogue_parameters, sky_parameters, story_parameters,
-        },
+        from_config::{camera_parameters, catalogue_parameters, sky_parameters, story_parameters},
         truth::write_catalogue,
     },
     storage::{
@@ -144,8 +142,9 @@ pub async fn simulate_night(
         now: Arc::new(move || receiver_clock.now()),
     })?;
     let gp1 = Gp1Config::embedded().map_err(AssemblyError::from)?;
-    let pipelines = Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))
-        .map_err(AssemblyError::from)?;
+    let pipelines =
+        Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))
+            .map_err(AssemblyError::from)?;
     let descriptors = DescriptorSet::embedded()?;
     let products = ProductSettings {
         filters: options.config.products.filters.clone(),
@@ -283,10 +282,9 @@ fn plan_archive(
     };
     let replayed = plan(&archive.directory, &replay, store.as_ref(), keywords)?;
     let packet = match &archive.alert {
-        Some(file) => Some(std::fs::read(file).map_err(|source| StorageError {
-            path: file.clone(),
-            source,
-        })?),
+        Some(file) => Some(
+            std::fs::read(file).map_err(|source| StorageError { path: file.clone(), source })?,
+        ),
         None => None,
     };
     let truth = match &archive.truth {

@@ -23,9 +23,7 @@ use crate::{
     clock::Clock,
     config::ControllerConfig,
     fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
-    gp1::{
-        self, night_masters::MasterSettings, router::Router, settings::InstanceSettings,
-    },
+    gp1::{self, night_masters::MasterSettings, router::Router, settings::InstanceSettings},
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
     storage::{
@@ -87,7 +85,9 @@ pub enum ControllerError {
     Threads(#[from] io::Error),
     #[error("cannot make an HTTP client: {0}")]
     Client(reqwest::Error),
-    #[error("gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none")]
+    #[error(
+        "gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none"
+    )]
     NoInstance,
 }
 
@@ -124,8 +124,11 @@ impl Controller {
         let web_address = web_listener.local_addr()?;
 
         let supervision = Supervision::new(clock.clone(), journal.clone());
-        let mut launcher =
-            Launcher { supervision: supervision.clone(), policy: policy_of(config), arbiters: Vec::new() };
+        let mut launcher = Launcher {
+            supervision: supervision.clone(),
+            policy: policy_of(config),
+            arbiters: Vec::new(),
+        };
         let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
         let arrivals = Stopwatches::default();
         let lateness = Stopwatches::default();
@@ -135,8 +138,7 @@ impl Controller {
         let (image_provider, image_mail) = mailbox::<ImageProvider>(MAILBOX_CAPACITY);
         let (product_maker, product_mail) = mailbox::<ProductMaker>(MAILBOX_CAPACITY);
         let (uploader, upload_mail) = mailbox::<FscUploader>(MAILBOX_CAPACITY);
-        let (calibration_master, calibration_mail) =
-            mailbox::<CalibrationMaster>(MAILBOX_CAPACITY);
+        let (calibration_master, calibration_mail) = mailbox::<CalibrationMaster>(MAILBOX_CAPACITY);
         let (status_collector, status_mail) = mailbox::<StatusCollector>(MAILBOX_CAPACITY);
         let (web, web_mail) = mailbox::<WebActor>(MAILBOX_CAPACITY);
 
@@ -148,8 +150,11 @@ impl Controller {
             instance_mail.push(mail);
         }
         // The first section of gp1.cfg takes the alert frames: it is the source of products.
-        let deadline_instance =
-            parts.instances.first().map(|first| first.name.clone()).ok_or(ControllerError::NoInstance)?;
+        let deadline_instance = parts
+            .instances
+            .first()
+            .map(|first| first.name.clone())
+            .ok_or(ControllerError::NoInstance)?;
 
         let packet_table = PacketTable::from_config(&config.alerts);
         let settings = TriggerManagerSettings {
@@ -378,8 +383,7 @@ impl Launcher {
         S: Send + 'static,
     {
         let arbiter = Arbiter::new();
-        self.supervision
-            .start(&arbiter.handle(), name, self.policy, mail, move |_| make(settings));
+        self.supervision.start(&arbiter.handle(), name, self.policy, mail, move |_| make(settings));
         self.arbiters.push(arbiter);
     }
 }

@@ -38,15 +38,14 @@ pub fn screen(path: &Path) -> Result<Screening, FitsError> {
     if !file.chain.length.is_multiple_of(BLOCK_LENGTH as u64) {
         return Err(file.damaged("truncated: the last block of 2880 bytes is not whole".to_owned()));
     }
-    let mut screening =
-        Screening {
-            hdus: 0,
-            images: 0,
-            plane: None,
-            tables: 0,
-            with_checksums: 0,
-            unreadable_cards: 0,
-        };
+    let mut screening = Screening {
+        hdus: 0,
+        images: 0,
+        plane: None,
+        tables: 0,
+        with_checksums: 0,
+        unreadable_cards: 0,
+    };
     for hdu in &file.chain.hdus {
         screening.hdus += 1;
         if hdu.has_pixels() {
