@@ -117,7 +117,7 @@ pub async fn run_night(
         tokio::select! {
             () = driving => Ok(()),
             end = watch(&journal, &clock, &plan, watcher.as_ref()) => end,
-            failure = failures.recv() => failure.map_or(Ok(()), Err),
+            failure = next_failure(&mut failures) => Err(failure),
             escalation = controller.escalated() => Err(NightError::GaveUp(Box::new(escalation))),
             _ = tokio::signal::ctrl_c() => Err(NightError::Interrupted),
         }
@@ -135,6 +135,14 @@ pub async fn run_night(
     let report = make_report(&journal, &clock, &plan, directory, &actors).await?;
     directory.finish(&report)?;
     Ok(report)
+}
+
+/// The stand-ins may all be done long before the night is: that is no end.
+async fn next_failure(failures: &mut tokio::sync::mpsc::Receiver<NightError>) -> NightError {
+    match failures.recv().await {
+        Some(failure) => failure,
+        None => std::future::pending().await,
+    }
 }
 
 fn check_kills(controller: &Controller, kills: &[KillOrder]) -> Result<(), UnknownActor> {
