@@ -15,6 +15,7 @@ pub mod image;
 pub mod linear_fit;
 pub mod matching;
 pub mod offset_vote;
+mod outlier;
 pub mod render;
 pub mod resample;
 pub mod stack;
