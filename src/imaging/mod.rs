@@ -17,6 +17,7 @@ pub mod linear_fit;
 mod matched_filter;
 pub mod matching;
 pub mod offset_vote;
+mod outlier;
 mod planes;
 pub mod render;
 pub mod resample;
