@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod astrometry;
+pub mod batch;
 pub mod calibration_record;
 pub mod candidate_table;
 pub mod candidates;
@@ -13,11 +14,13 @@ pub mod error;
 pub mod findstars;
 pub mod forced;
 pub mod frame_group;
+pub mod frame_input;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod masters;
 pub mod masters_in_force;
 pub mod measured_frame;
+pub mod named_masters;
 pub mod noise_floor;
 pub mod photometry;
 pub mod pipeline;
@@ -27,10 +30,13 @@ pub mod relative_zero_point;
 pub mod result_files;
 pub mod router;
 pub mod settings;
+pub mod settings_from_config;
 pub mod source_table;
 pub mod stacking;
 pub mod tracks;
+pub mod trigger_of_frame;
 pub mod vetting;
+pub mod watch;
 pub mod workspace;
 
 pub use error::Gp1Error;
