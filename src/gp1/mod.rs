@@ -5,6 +5,8 @@
 //! networks or the time of day.
 
 pub mod analysis;
+#[cfg(test)]
+mod archive_tests;
 pub mod astrometry;
 pub mod batch;
 pub mod calibration_record;
@@ -24,6 +26,8 @@ pub mod named_masters;
 pub mod noise_floor;
 pub mod photometry;
 pub mod pipeline;
+#[cfg(test)]
+mod pipeline_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;
@@ -33,6 +37,8 @@ pub mod settings;
 pub mod settings_from_config;
 pub mod source_table;
 pub mod stacking;
+#[cfg(test)]
+mod test_sky;
 pub mod tracks;
 pub mod trigger_of_frame;
 pub mod vetting;
