@@ -5,6 +5,7 @@
 
 pub mod alignment;
 pub mod aperture;
+mod astrometric_field;
 pub mod astrometry;
 pub mod background;
 pub mod calibration;
@@ -14,6 +15,7 @@ pub mod image;
 pub mod linear_fit;
 pub mod matching;
 pub mod offset_vote;
+mod outlier;
 pub mod render;
 pub mod resample;
 pub mod stack;

@@ -1,7 +1,8 @@
 //! World coordinates: the gnomonic projection (TAN) with a CD matrix
 //! (Greisen & Calabretta 2002, Calabretta & Greisen 2002 §5.1.3).
 
-use super::linear_fit::{PointPair, fit_affine};
+use super::alignment::AffineTransform;
+use super::linear_fit::{PointPair, fit_affine, fit_similarity};
 use crate::model::SkyPosition;
 
 /// A TAN solution. Pixel coordinates are zero-based; `reference_pixel` is CRPIX − 1.
@@ -157,6 +158,25 @@ impl TangentPlane {
     /// of the image) is kept and its sky position found: the fit is repeated in the plane that touches
     /// the sky there. `None` for fewer than three usable pairs, pairs on one line, or pairs spread over half the sky.
     pub fn fit(pairs: &[PixelSkyPair], reference_pixel: (f64, f64)) -> Option<Self> {
+        Self::fit_with(pairs, reference_pixel, fit_affine)
+    }
+
+    /// As [`TangentPlane::fit`] with four coefficients: square pixels, `mirrored` or not. For a handful of pairs, whose noise
+    /// six coefficients would follow into the corners. `None` for fewer than two usable pairs.
+    pub fn fit_square(
+        pairs: &[PixelSkyPair],
+        reference_pixel: (f64, f64),
+        mirrored: bool,
+    ) -> Option<Self> {
+        // East is to the left in an image that is not mirrored, so that its matrix is the reflection.
+        Self::fit_with(pairs, reference_pixel, |pairs| fit_similarity(pairs, !mirrored))
+    }
+
+    fn fit_with(
+        pairs: &[PixelSkyPair],
+        reference_pixel: (f64, f64),
+        fit_plane: impl Fn(&[PointPair]) -> Option<AffineTransform>,
+    ) -> Option<Self> {
         let mut tangent = mean_direction(pairs)?;
         for _ in 0..20 {
             let plane_pairs: Vec<PointPair> = pairs
@@ -167,7 +187,7 @@ impl TangentPlane {
                     Some(PointPair { from, to, weight: pair.weight })
                 })
                 .collect();
-            let fit = fit_affine(&plane_pairs)?;
+            let fit = fit_plane(&plane_pairs)?;
             let next = standard_to_sky(tangent, fit.c, fit.f);
             let moved = fit.c.hypot(fit.f);
             // The matrix holds for the plane at `tangent`; it is the answer once that is the reference.
@@ -300,6 +320,32 @@ mod tests {
             }
             assert_eq!(fitted.is_mirrored(), plane.is_mirrored(), "{name}");
         }
+    }
+
+    #[test]
+    fn four_coefficients_hold_square_pixels_of_either_parity() {
+        for mirrored in [false, true] {
+            let cdelt = (if mirrored { 2e-4 } else { -2e-4 }, 2e-4);
+            let plane = TangentPlane {
+                reference_pixel: (500.0, 480.0),
+                reference_sky: SkyPosition::new(0.001, 70.0),
+                cd: cd_from_rotation(cdelt, 33.0),
+            };
+            let pairs: Vec<_> = [(10.0, 20.0), (900.0, 30.0), (400.0, 800.0)]
+                .iter()
+                .map(|&(x, y)| PixelSkyPair {
+                    pixel: (x, y),
+                    sky: plane.pixel_to_sky(x, y),
+                    weight: 1.0,
+                })
+                .collect();
+            let fitted = TangentPlane::fit_square(&pairs, (500.0, 480.0), mirrored).unwrap();
+            let error =
+                fitted.pixel_to_sky(0.0, 0.0).separation_arcsec(plane.pixel_to_sky(0.0, 0.0));
+            assert!(error < 1e-6, "{error}");
+            assert_eq!(fitted.is_mirrored(), mirrored);
+        }
+        assert_eq!(TangentPlane::fit_square(&[], (0.0, 0.0), false), None);
     }
 
     #[test]
