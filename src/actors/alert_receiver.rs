@@ -6,10 +6,7 @@ use super::{
     trigger_manager::TriggerManager,
 };
 use crate::{
-    alerts::{
-        receiver::{Accepted, AuthorSettings, Rejected, serve_author},
-        transport::AllowList,
-    },
+    alerts::{AllowList, Decision, ReceiverSettings, Reception, serve_author},
     clock::Clock,
     model::metric,
     storage::{
@@ -30,7 +27,7 @@ pub struct AlertReceiverSettings {
     /// Bound once by the controller: a restart does not lose the port.
     pub listener: Arc<std::net::TcpListener>,
     pub allow: AllowList,
-    pub author: AuthorSettings,
+    pub author: ReceiverSettings,
     pub journal: Journal,
     pub clock: Clock,
     pub trigger_manager: Addr<TriggerManager>,
@@ -120,14 +117,24 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn serve(stream: tokio::net::TcpStream, peer: SocketAddr, settings: &AlertReceiverSettings) {
-    let outcome = serve_author(stream, &settings.author, |packet: Vec<u8>| {
+    let reception = serve_author(stream, &settings.author, |packet: Vec<u8>, _event| {
         let settings = settings.clone();
         async move { accept(packet, peer, &settings).await }
     })
     .await;
-    if let Err(error) = outcome {
-        tracing::warn!(%peer, %error, "no packet accepted from this connection");
-        count("rejected");
+    match reception {
+        Reception::Acknowledged { .. } => {}
+        Reception::Refused { ivorn, reason } => {
+            tracing::warn!(%peer, ivorn, reason, "packet refused");
+            count("rejected");
+        }
+        Reception::Unanswered { ivorn, was_accepted, error } => {
+            tracing::warn!(%peer, ivorn, was_accepted, %error, "the author did not take its answer");
+        }
+        Reception::Dropped { reason } => {
+            tracing::warn!(%peer, %reason, "no packet accepted from this connection");
+            count("rejected");
+        }
     }
 }
 
@@ -136,7 +143,7 @@ async fn accept(
     packet: Vec<u8>,
     peer: SocketAddr,
     settings: &AlertReceiverSettings,
-) -> Result<Accepted, Rejected> {
+) -> Decision {
     let began = Instant::now();
     let received = alerts::ReceivedPacket {
         sha256: sha256_of_bytes(&packet),
@@ -145,13 +152,13 @@ async fn accept(
         packet,
     };
     let stored = settings.journal.write(move |t| alerts::insert(t, &received)).await;
-    let (alert_id, is_new) = stored.map_err(|error| {
-        tracing::error!(%peer, %error, "a packet could not be journaled: it is not acknowledged");
-        Rejected {
-            reason: "the packet could not be stored, send it again".to_owned(),
-            at: settings.clock.now(),
+    let (alert_id, is_new) = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            tracing::error!(%peer, %error, "a packet could not be journaled: it is not acknowledged");
+            return Decision::Unavailable { reason: error.to_string() };
         }
-    })?;
+    };
     metrics::histogram!(metric::ALERT_ACKNOWLEDGE).record(began.elapsed().as_secs_f64());
     count(if is_new { "new" } else { "duplicate" });
     metrics::gauge!(metric::ALERT_LAST_RECEIVED).set(settings.clock.now().unix_seconds());
@@ -163,7 +170,7 @@ async fn accept(
             hint(&trigger_manager, TriggerManager::NAME, NoticeReceived { alert_id }).await;
         });
     }
-    Ok(Accepted { at: settings.clock.now() })
+    Decision::Accepted { at: settings.clock.now() }
 }
 
 fn count(result: &'static str) {

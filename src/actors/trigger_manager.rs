@@ -12,16 +12,14 @@ use super::{
 };
 use crate::{
     alerts::{
-        svom::PacketTable,
-        trigger_file,
-        trigger_state::{self, FrameAlert, Outcome, TriggerPolicy},
-        understand,
+        AlertCards, Outcome, PacketTable, TriggerPolicy, apply, deadlines, from_frame, replan,
+        trigger_file, understand,
     },
     clock::Clock,
     fits::{FitsStore, cfitsio::Cfitsio},
     model::{
-        Deadline, DeadlineName, DeadlineState, Notice, PositionEstimate, SkyPosition, Trigger,
-        TriggerState, UtcTime, normalise_burst_id,
+        Deadline, DeadlineName, DeadlineState, Notice, SkyPosition, Trigger, TriggerState,
+        UtcTime, normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, alerts, triggers},
@@ -231,8 +229,9 @@ async fn apply_packet(
         }
         None => None,
     };
-    match trigger_state::apply(existing.as_ref(), &notice, received_at, &settings.policy) {
+    match apply(existing.as_ref(), &notice, received_at, &settings.policy) {
         Outcome::Archived { reason } => {
+            let reason = reason.to_string();
             tracing::info!(alert_id, packet = %notice.packet_name, reason, "notice archived");
             settings
                 .journal
@@ -264,19 +263,22 @@ async fn store_trigger(
     trigger: &Trigger,
 ) -> Result<(), TriggerError> {
     write_trigger_file(settings, trigger, cause.as_ref().map(|(id, _, packet)| (*id, *packet)))?;
-    let deadlines =
-        trigger_state::deadlines(trigger, settings.first_result_seconds, &settings.epochs_minutes);
+    let now = settings.clock.now();
+    let burst = trigger.burst_id.clone();
+    let existing = settings.journal.read(move |c| triggers::deadlines_of(c, &burst)).await?;
+    let existing: Vec<Deadline> = existing.into_iter().map(|(deadline, _)| deadline).collect();
+    let planned = if existing.is_empty() {
+        deadlines(trigger, settings.first_result_seconds, &settings.epochs_minutes, now)
+    } else {
+        replan(&existing, trigger, now)
+    };
     let stored = trigger.clone();
     let settled = cause.map(|(id, notice, _)| (id, notice));
     settings
         .journal
         .write(move |t| {
             triggers::save(t, &stored)?;
-            if stored.state == TriggerState::Retracted {
-                triggers::cancel_planned(t, &stored.burst_id, "retracted")?;
-            } else {
-                triggers::plan_deadlines(t, &deadlines)?;
-            }
+            triggers::plan_deadlines(t, &planned)?;
             if let Some((id, notice)) = &settled {
                 alerts::settle(t, *id, "applied", None, Some(notice))?;
             }
@@ -328,35 +330,29 @@ async fn open_from_frame(
     }
     let path = request.frame.path.clone();
     let alert = tokio::task::spawn_blocking(move || alert_of_frame(&path)).await;
-    let opened = trigger_state::from_frame(
-        &request.frame.keywords,
-        &alert.unwrap_or_default(),
-        settings.clock.now(),
-        &settings.policy,
-    );
-    match opened {
-        Outcome::Opened(trigger) => {
-            tracing::warn!(
-                burst = trigger.burst_id,
-                frame = request.frame.identity.name,
-                "trigger opened by a frame header: no notice was heard"
-            );
-            store_trigger(settings, None, &trigger).await
-        }
-        _ => Ok(()),
+    let now = settings.clock.now();
+    let opened = from_frame(&request.frame.keywords, &alert.unwrap_or_default(), now);
+    let Some(trigger) = opened else { return Ok(()) };
+    if now.seconds_since(trigger.t0) > settings.policy.maximum_alert_age_seconds {
+        tracing::warn!(burst = trigger.burst_id, "too old to be opened by a frame header");
+        return Ok(());
     }
+    tracing::warn!(
+        burst = trigger.burst_id,
+        frame = request.frame.identity.name,
+        "trigger opened by a frame header: no notice was heard"
+    );
+    store_trigger(settings, None, &trigger).await
 }
 
 /// The alert cards of a frame; what is not there stays unknown.
-fn alert_of_frame(path: &Path) -> FrameAlert {
-    let Ok(header) = Cfitsio.read_header(path) else { return FrameAlert::default() };
+fn alert_of_frame(path: &Path) -> AlertCards {
+    let Ok(header) = Cfitsio.read_header(path) else { return AlertCards::default() };
     let position = header.number("ALRA").zip(header.number("ALDE"));
-    FrameAlert {
+    AlertCards {
         event_time: header.text("ALEVT").and_then(|text| UtcTime::parse(&text).ok()),
-        estimate: position.map(|(ra, dec)| PositionEstimate {
-            position: SkyPosition::new(ra, dec),
-            radius_degrees: header.number("ALUN").filter(|radius| *radius > 0.0),
-        }),
+        position: position.map(|(ra, dec)| SkyPosition::new(ra, dec)),
+        radius_degrees: header.number("ALUN"),
     }
 }
 

@@ -1,12 +1,18 @@
 //! Alerts: VOEvents, the VOEvent Transport Protocol, the packet table, and what notices make of a trigger.
 //!
-//! Nothing here owns a socket, a clock or a journal: listening, storing and timing belong to the actors.
+//! Nothing here owns a listening socket, a clock or a journal: accepting, storing and timing belong to the actors.
 
 pub mod author;
+pub mod deadlines;
+#[cfg(test)]
+mod fixtures;
+pub mod framing;
+pub mod naming;
+pub mod notice;
+pub mod packet_table;
 #[cfg(test)]
 mod real_packets;
 pub mod receiver;
-pub mod svom;
 pub mod t0;
 pub mod transport;
 pub mod trigger_file;
@@ -14,12 +20,19 @@ pub mod trigger_state;
 pub mod voevent;
 pub mod xml;
 
+pub use author::{Acknowledgement, SendError, send};
+pub use deadlines::{deadlines, replan};
+pub use notice::notice;
+pub use packet_table::{PacketKind, PacketTable};
+pub use receiver::{Decision, DropReason, ReceiverSettings, Reception, serve_author};
+pub use t0::t0;
+pub use transport::{AllowList, TransportMessage, TransportRole};
+pub use trigger_state::{AlertCards, ArchiveReason, Outcome, TriggerPolicy, apply, from_frame};
+pub use voevent::{VoEvent, VoEventError};
+
 use crate::model::Notice;
 
 /// From the bytes of a packet to a notice.
-pub fn understand(
-    packet: &[u8],
-    table: &svom::PacketTable,
-) -> Result<Notice, voevent::VoEventError> {
-    Ok(table.notice(&voevent::VoEvent::parse(packet)?))
+pub fn understand(packet: &[u8], table: &PacketTable) -> Result<Notice, VoEventError> {
+    Ok(notice(&VoEvent::parse(packet)?, table))
 }

@@ -252,7 +252,7 @@ fn iso_time_of(
 ) -> Option<UtcTime> {
     let text = coordinates.descendant(&["Time", "TimeInstant", "ISOTime"])?.trimmed_text()?;
     let scale = coordinate_system.and_then(|system| system.split('-').next()).unwrap_or("UTC");
-    if !matches!(scale, "UTC" | "GPS" | "") && ["TDB", "TT", "TAI", "TCB"].contains(&scale) {
+    if ["TT", "ET", "TAI", "TDB", "TCB", "TCG"].contains(&scale) {
         warnings.push(format!("ISOTime {text} is of time scale {scale}, not UTC: left out"));
         return None;
     }

@@ -2,13 +2,7 @@
 
 use super::Failure;
 use crate::{
-    alerts::{
-        svom::PacketTable,
-        t0::t0,
-        trigger_file,
-        trigger_state::{self, Outcome, TriggerPolicy},
-        understand,
-    },
+    alerts::{Outcome, PacketTable, TriggerPolicy, apply, t0, trigger_file, understand},
     clock::Clock,
     config::ControllerConfig,
     model::{Role, UtcTime},
@@ -52,7 +46,7 @@ pub fn run(command: AlertCommand) -> Result<(), Failure> {
     let AlertCommand::Parse(arguments) = command;
     let packet = read_packet(arguments.file.as_deref())?;
     let config = ControllerConfig::embedded().map_err(super::config::failure)?;
-    let table = PacketTable::from_config(&config.alerts);
+    let table = PacketTable::new(&config.alerts.effects);
     let notice = understand(&packet, &table)
         .map_err(|error| Failure::Invalid(anyhow::Error::new(error).context("packet")))?;
     let received_at = arguments.received.unwrap_or_else(|| Clock::real().now());
@@ -83,7 +77,7 @@ pub fn run(command: AlertCommand) -> Result<(), Failure> {
         accept_roles: vec![Role::Observation, Role::Prediction, Role::Utility, Role::Test],
         maximum_alert_age_seconds: f64::INFINITY,
     };
-    let trigger = match trigger_state::apply(None, &named, received_at, &policy) {
+    let trigger = match apply(None, &named, received_at, &policy) {
         Outcome::Opened(trigger) | Outcome::Updated(trigger) | Outcome::Retracted(trigger) => {
             trigger
         }

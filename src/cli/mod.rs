@@ -4,11 +4,12 @@
 //! 5 validation failed.
 
 mod alert;
+mod batch_tools;
 mod config;
 mod fsc;
-// mod gp1;
+mod gp1;
 mod logging;
-// mod module;
+mod module;
 mod products;
 mod progress;
 mod run;
@@ -31,6 +32,22 @@ enum Command {
     Run(run::RunArguments),
     /// Run a night on a synthetic sky or an archive, from the alert to the receipts
     Simulate(simulate::SimulateArguments),
+    /// Reduce the images of a directory as they arrive, with the pipelines of gp1.cfg
+    Gp1(gp1::Gp1Arguments),
+    /// Run one pipeline over a set of images
+    Pipeline(gp1::PipelineArguments),
+    /// Module: bias, dark, flat; electrons with variance and mask
+    Reduction(module::ModuleArguments),
+    /// Module: find and measure sources
+    Findstars(module::ModuleArguments),
+    /// Module: solve world coordinates against the local catalogue
+    Astrometry(module::ModuleArguments),
+    /// Module: align and stack
+    Stacking(module::ModuleArguments),
+    /// Module: zero point, calibrated magnitudes, limiting magnitude
+    Photometry(module::ModuleArguments),
+    /// Module: candidates, light curves, fading
+    Summary(module::ModuleArguments),
     /// Alerts: understand packets
     #[command(subcommand)]
     Alert(alert::AlertCommand),
@@ -113,6 +130,14 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
+        Command::Gp1(arguments) => gp1::gp1(arguments),
+        Command::Pipeline(arguments) => gp1::pipeline(arguments),
+        Command::Reduction(arguments) => module::run(module::Module::Reduction, arguments),
+        Command::Findstars(arguments) => module::run(module::Module::Findstars, arguments),
+        Command::Astrometry(arguments) => module::run(module::Module::Astrometry, arguments),
+        Command::Stacking(arguments) => module::run(module::Module::Stacking, arguments),
+        Command::Photometry(arguments) => module::run(module::Module::Photometry, arguments),
+        Command::Summary(arguments) => module::run(module::Module::Summary, arguments),
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
         Command::Fsc(command) => fsc::run(command),

@@ -15,10 +15,7 @@ use crate::{
         trigger_manager::{TriggerManager, TriggerManagerSettings},
         web::{WebActor, WebActorSettings},
     },
-    alerts::{
-        receiver::AuthorSettings, svom::PacketTable, transport::AllowList,
-        trigger_state::TriggerPolicy,
-    },
+    alerts::{AllowList, PacketTable, ReceiverSettings, TriggerPolicy},
     catalogs::Catalogue,
     clock::Clock,
     config::ControllerConfig,
@@ -156,10 +153,10 @@ impl Controller {
             .map(|first| first.name.clone())
             .ok_or(ControllerError::NoInstance)?;
 
-        let packet_table = PacketTable::from_config(&config.alerts);
+        let packet_table = PacketTable::new(&config.alerts.effects);
         let settings = TriggerManagerSettings {
             packet_table: Arc::new(packet_table),
-            policy: TriggerPolicy::from_config(&config.alerts),
+            policy: TriggerPolicy::new(&config.alerts),
             first_result_seconds: config.deadlines.first_result_seconds,
             epochs_minutes: config.deadlines.epochs_minutes.clone(),
             journal: journal.clone(),
@@ -258,8 +255,8 @@ impl Controller {
 
         let settings = AlertReceiverSettings {
             listener: Arc::new(alert_listener),
-            allow: AllowList::new(&config.alerts.allow),
-            author: AuthorSettings::from_config(&config.alerts),
+            allow: AllowList::new(config.alerts.allow.clone()),
+            author: ReceiverSettings::new(&config.alerts),
             journal: journal.clone(),
             clock: clock.clone(),
             trigger_manager: trigger_manager.clone(),

@@ -259,7 +259,7 @@ pub(crate) mod tests {
             position_error_pixels: 0.02,
             peak_electrons: flux / 10.0,
             flux_electrons: flux,
-            flux_error_electrons: flux.sqrt() + 10.0,
+            flux_error_electrons: flux.abs().sqrt() + 10.0,
             aperture_radius_pixels: 3.0,
             semi_major_pixels: 1.3,
             semi_minor_pixels: 1.3,

@@ -58,7 +58,8 @@ impl<'a> StepTimer<'a> {
     }
 }
 
-/// Runs the enabled steps on a raw frame and writes its files. Bad frames end in an error with the reason or in a measurement
+/// Runs the enabled steps on a raw frame and writes its files. Without the reduction step no masters are applied: the frame is
+/// only brought to electrons. Bad frames end in an error with the reason or in a measurement
 /// with degradations, never in a panic.
 pub fn process_raw(
     context: StepContext<'_>,
@@ -70,7 +71,9 @@ pub fn process_raw(
     let mut timer = StepTimer::new(&raw.identity.name);
     let FitsImage { header, data } = context.store.read_image(raw.path)?;
     timer.done("read");
-    let reduction = reduce_frame(&data, raw.keywords, masters, &context.settings.reduction)
+    let mut parameters = context.settings.reduction;
+    parameters.use_masters &= context.settings.steps.reduction;
+    let reduction = reduce_frame(&data, raw.keywords, masters, &parameters)
         .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
     drop(data);
     timer.done("reduction");
@@ -79,29 +82,41 @@ pub fn process_raw(
         let what = format!("only {percent:.2} % of the pixels are good (saturated or undefined)");
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }
-    measure_reduced(context, raw, header, &reduction, reference, paths, &mut timer)
+    let Reduction { image, masters, degradations, history, .. } = reduction;
+    let calibrated =
+        CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };
+    measure_calibrated(context, raw, calibrated, reference, paths)
 }
 
-fn measure_reduced(
+/// A frame in electrons, just reduced or read from a reduced file.
+#[derive(Debug, Clone)]
+pub struct CalibratedFrame {
+    pub header: Header,
+    pub image: CalibratedImage,
+    /// `kind:hash`.
+    pub masters: Vec<String>,
+    pub degradations: Vec<Degradation>,
+    /// Lines still to be written to HISTORY.
+    pub history: Vec<String>,
+}
+
+/// Runs the enabled steps after the reduction and writes the files of the frame.
+pub fn measure_calibrated(
     context: StepContext<'_>,
     raw: RawFrame<'_>,
-    mut header: Header,
-    reduction: &Reduction,
+    frame: CalibratedFrame,
     reference: Option<ReferenceField<'_>>,
     paths: &FramePaths,
-    timer: &mut StepTimer<'_>,
 ) -> Result<FrameMeasurement, Gp1Error> {
-    let settings = context.settings;
-    let image = &reduction.image;
+    let CalibratedFrame { mut header, image, masters, mut degradations, mut history } = frame;
+    let (settings, image) = (context.settings, &image);
+    let mut timer = StepTimer::new(&raw.identity.name);
     let nominal = astrometry::nominal_wcs(
         wcs_cards::read(&header),
         raw.keywords,
         settings.reduction.pixel_scale_degrees,
         image.shape(),
     );
-    let mut degradations = reduction.degradations.clone();
-    let mut history = reduction.history.clone();
-
     let field = settings.steps.findstars.then(|| find_stars(image, &settings.findstars));
     timer.done("findstars");
     let empty: &[Source] = &[];
@@ -202,7 +217,7 @@ fn measure_reduced(
         &located,
         photometry.as_ref(),
         degradations,
-        reduction.masters.hashes(),
+        masters,
         (context.catalogue.describe(), answer.status()),
     );
     set_quality_cards(&mut header, located.wcs.as_ref(), &measurement);

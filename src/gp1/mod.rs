@@ -5,7 +5,10 @@
 //! networks or the time of day.
 
 pub mod analysis;
+#[cfg(test)]
+mod archive_tests;
 pub mod astrometry;
+pub mod batch;
 pub mod calibration_record;
 pub mod candidate_table;
 pub mod candidates;
@@ -13,15 +16,19 @@ pub mod error;
 pub mod findstars;
 pub mod forced;
 pub mod frame_group;
+pub mod frame_input;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod masters;
 pub mod masters_in_force;
 pub mod measured_frame;
+pub mod named_masters;
 pub mod night_masters;
 pub mod noise_floor;
 pub mod photometry;
 pub mod pipeline;
+#[cfg(test)]
+mod pipeline_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;
@@ -31,8 +38,12 @@ pub mod settings;
 mod settings_from_config;
 pub mod source_table;
 pub mod stacking;
+#[cfg(test)]
+mod test_sky;
 pub mod tracks;
+pub mod trigger_of_frame;
 pub mod vetting;
+pub mod watch;
 pub mod workspace;
 
 pub use error::Gp1Error;

@@ -161,10 +161,21 @@ impl Instance {
         deadline: &Deadline,
         frames: &[FrameRecord],
     ) -> Result<PathBuf, Gp1Error> {
-        let started = std::time::Instant::now();
         self.take_in_missing(trigger, frames);
         let empty = FrameGroup::default();
         let group = self.groups.get(&group_of_trigger(trigger)).unwrap_or(&empty);
+        self.analyse_group(group, trigger, deadline, frames)
+    }
+
+    /// The same with frames that another remembers.
+    pub(crate) fn analyse_group(
+        &self,
+        group: &FrameGroup,
+        trigger: &Trigger,
+        deadline: &Deadline,
+        frames: &[FrameRecord],
+    ) -> Result<PathBuf, Gp1Error> {
+        let started = std::time::Instant::now();
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let usable: Vec<&MeasuredFrame> =
             frames.iter().filter_map(|record| group.find(&record.identity)).collect();

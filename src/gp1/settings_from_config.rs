@@ -1,25 +1,63 @@
-//! What the `.cfg` files of a pipeline say, as settings of an instance.
+//! Settings of an instance from the seeds' configuration files.
 
 use super::settings::{
     AlignmentParameters, FindstarsParameters, InstanceSettings, PhotometryParameters,
     ReductionParameters, StackingParameters, Steps, SummaryParameters,
 };
-use crate::{
-    config::{CalibrationChoice, PipelineSet, PipelineSteps},
-    imaging::{astrometry::AstrometryParameters, detection::DetectionParameters},
-};
+use crate::config::{CalibrationChoice, PipelineSet, PipelineSteps};
+use crate::imaging::{astrometry::AstrometryParameters, detection::DetectionParameters};
 use std::path::PathBuf;
 
+impl From<PipelineSteps> for Steps {
+    fn from(steps: PipelineSteps) -> Self {
+        Self {
+            reduction: steps.reduction,
+            findstars: steps.findstars,
+            astrometry: steps.astrometry,
+            alignment: steps.alignment,
+            stacking: steps.stacking,
+            photometry: steps.photometry,
+            summary: steps.summary,
+        }
+    }
+}
+
 impl InstanceSettings {
-    /// The settings of a section of `gp1.cfg` with the files of its directory.
-    pub fn from_config(name: &str, set: &PipelineSet, workspace_dir: PathBuf) -> Self {
+    /// What the directory of a pipeline says. `name` and `workspace_dir` come from the section of `gp1.cfg` or from the
+    /// command line.
+    pub fn from_config(name: &str, set: &PipelineSet, workspace_dir: impl Into<PathBuf>) -> Self {
+        let defaults = ReductionParameters::default();
+        let (reduction, findstars) = (&set.reduction, &set.findstars);
         Self {
             name: name.to_owned(),
-            steps: Steps::from_config(&set.pipeline.steps),
-            workspace_dir,
+            steps: set.pipeline.steps.into(),
+            workspace_dir: workspace_dir.into(),
             workspace_headers: set.pipeline.workspace_headers.clone(),
-            reduction: reduction(set),
-            findstars: findstars(set),
+            reduction: ReductionParameters {
+                pixel_scale_degrees: reduction.pixel_scale_degrees,
+                gain_electrons: reduction.gain_electrons,
+                read_noise_electrons: reduction.read_noise_electrons,
+                saturation: reduction.saturation,
+                detection_threshold_sigma: reduction.detection_threshold_sigma,
+                // Named files are masters too; they come to the reduction as those in force do.
+                use_masters: reduction.calibrations == CalibrationChoice::Master
+                    || [&reduction.bias, &reduction.dark, &reduction.flat]
+                        .into_iter()
+                        .any(Option::is_some),
+                ..defaults
+            },
+            findstars: FindstarsParameters {
+                mesh_pixels: findstars.mesh_pixels,
+                detection: DetectionParameters {
+                    threshold_sigma: findstars.threshold_sigma,
+                    minimum_pixels: findstars.minimum_pixels,
+                    filter_fwhm_pixels: findstars.filter_fwhm_pixels,
+                    deblend_levels: findstars.deblend_levels,
+                    deblend_contrast: findstars.deblend_contrast,
+                    aperture_radius_pixels: set.photometry.aperture_radius_pixels,
+                    maximum_sources: findstars.maximum_sources,
+                },
+            },
             astrometry: AstrometryParameters {
                 maximum_offset_arcsec: set.astrometry.maximum_offset_arcsec,
                 maximum_rotation_degrees: set.astrometry.maximum_rotation_degrees,
@@ -56,44 +94,24 @@ impl InstanceSettings {
     }
 }
 
-impl Steps {
-    /// The steps that `pipeline.cfg` switches on.
-    pub fn from_config(steps: &PipelineSteps) -> Self {
-        Self {
-            reduction: steps.reduction,
-            findstars: steps.findstars,
-            astrometry: steps.astrometry,
-            alignment: steps.alignment,
-            stacking: steps.stacking,
-            photometry: steps.photometry,
-            summary: steps.summary,
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
 
-fn reduction(set: &PipelineSet) -> ReductionParameters {
-    ReductionParameters {
-        pixel_scale_degrees: set.reduction.pixel_scale_degrees,
-        gain_electrons: set.reduction.gain_electrons,
-        read_noise_electrons: set.reduction.read_noise_electrons,
-        saturation: set.reduction.saturation,
-        detection_threshold_sigma: set.reduction.detection_threshold_sigma,
-        use_masters: set.reduction.calibrations != CalibrationChoice::None,
-        ..ReductionParameters::default()
-    }
-}
-
-fn findstars(set: &PipelineSet) -> FindstarsParameters {
-    FindstarsParameters {
-        mesh_pixels: set.findstars.mesh_pixels,
-        detection: DetectionParameters {
-            threshold_sigma: set.findstars.threshold_sigma,
-            minimum_pixels: set.findstars.minimum_pixels,
-            filter_fwhm_pixels: set.findstars.filter_fwhm_pixels,
-            deblend_levels: set.findstars.deblend_levels,
-            deblend_contrast: set.findstars.deblend_contrast,
-            maximum_sources: set.findstars.maximum_sources,
-            aperture_radius_pixels: set.photometry.aperture_radius_pixels,
-        },
+    #[test]
+    fn the_shipped_pipelines_are_the_defaults_with_their_steps() {
+        let of = |name: &str| {
+            let set = PipelineSet::read(Path::new("pipelines").join(name).as_path()).unwrap();
+            InstanceSettings::from_config(name, &set, "calibrated")
+        };
+        assert_eq!(of("svom").steps, Steps::ALL);
+        let colibri = of("colibri").steps;
+        assert!(colibri.reduction && colibri.photometry && !colibri.summary);
+        let defaults = InstanceSettings::new("svom", Steps::ALL, "calibrated");
+        assert_eq!(of("svom").stacking, defaults.stacking);
+        assert_eq!(of("svom").summary, defaults.summary);
+        assert_eq!(of("svom").findstars, defaults.findstars);
+        assert_eq!(of("svom").reduction, defaults.reduction);
     }
 }

@@ -304,10 +304,14 @@ mod tests {
         let scales = TableScales { wcs: None, zero_point: None, exposure_seconds: 60.0 };
         write_sources(&Cfitsio, &path, &Header::new(), &[], scales).unwrap();
         assert!(read_sources(&Cfitsio, &path).unwrap().is_empty());
-        let content = FitsTables {
-            primary: Header::new(),
-            tables: vec![Table { name: "OTHER".into(), header: Header::new(), columns: vec![] }],
+        let column = Column {
+            name: "X".into(),
+            unit: String::new(),
+            description: String::new(),
+            data: ColumnData::Float64(vec![1.0]),
         };
+        let table = Table { name: "OTHER".into(), header: Header::new(), columns: vec![column] };
+        let content = FitsTables { primary: Header::new(), tables: vec![table] };
         let foreign = directory.path().join("g.fits");
         Cfitsio.write_tables(&foreign, &content).unwrap();
         assert!(matches!(read_sources(&Cfitsio, &foreign), Err(Gp1Error::Content { .. })));

@@ -57,6 +57,12 @@ impl StackSet {
             && self.offered.iter().zip(frames).all(|(one, other)| *one == other.record.identity)
     }
 
+    /// The stack a frame was offered to.
+    pub fn of_frame(&self, frame: &MeasuredFrame) -> Option<&FilterStack> {
+        let key = (frame.record.keywords.instrument.clone(), frame.filter().to_owned());
+        self.stacks.get(&key)
+    }
+
     /// Every stack with the name it goes by in results: `stack_w`; with the camera in it where two cameras share a filter.
     pub fn named(&self) -> Vec<(String, &FilterStack)> {
         self.stacks
@@ -182,17 +188,7 @@ impl FilterStack {
         if !(weight.is_finite() && scale.is_finite() && weight > 0.0 && scale > 0.0) {
             return Err(StackRefusal::NoNoise);
         }
-        let to_input = self.to_input(frame, alignment)?;
-        check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
-
-        let mut flat = image.clone();
-        flat.data -= &background.level;
-        let area_ratio = match &frame.wcs {
-            Some(wcs) => (self.reference.wcs.scale_arcsec() / wcs.scale_arcsec()).powi(2),
-            None => 1.0,
-        };
-        let on_grid =
-            lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y), area_ratio);
+        let on_grid = self.on_grid(frame, image, background, alignment)?;
         self.stack.add(&StackInput { image: &on_grid, scale, weight });
         self.stacked.push(frame.name().to_owned());
         self.exposure_seconds += frame.exposure_seconds();
@@ -228,6 +224,25 @@ impl FilterStack {
             header.history(&format!("stacking: {name}"));
         }
         header
+    }
+
+    /// A frame on the grid of the stack, sky taken off, in its own electrons.
+    pub fn on_grid(
+        &self,
+        frame: &MeasuredFrame,
+        image: &CalibratedImage,
+        background: &Background,
+        alignment: &AlignmentParameters,
+    ) -> Result<CalibratedImage, StackRefusal> {
+        let to_input = self.to_input(frame, alignment)?;
+        check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
+        let mut flat = image.clone();
+        flat.data -= &background.level;
+        let area_ratio = match &frame.wcs {
+            Some(wcs) => (self.reference.wcs.scale_arcsec() / wcs.scale_arcsec()).powi(2),
+            None => 1.0,
+        };
+        Ok(lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y), area_ratio))
     }
 
     /// From the grid to the frame: by coordinates where both are tied to the sky, else by the pattern of the stars.

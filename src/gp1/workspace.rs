@@ -187,7 +187,7 @@ mod tests {
     fn header_text_never_leads_out_of_the_workspace() {
         for (text, expected) in [
             ("w", "w"),
-            ("../../etc", "_.__.._etc"),
+            ("../../etc", "_._.._etc"),
             ("..", "_."),
             ("a/b", "a_b"),
             ("", "unknown"),

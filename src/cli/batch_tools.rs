@@ -1,0 +1,108 @@
+//! What the batch commands share: inputs, outputs, and the tools of a pipeline.
+
+use super::Failure;
+use crate::{
+    catalogs::{
+        Catalogue,
+        local::{LocalCatalogue, NoCatalogue},
+    },
+    config::PipelineSet,
+    fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    gp1::{
+        InstanceSettings, MastersInForce,
+        batch::{BatchOutcome, BatchTools},
+        named_masters::NamedMasters,
+    },
+    model::Provenance,
+    storage::local::sha256_of_bytes,
+};
+use anyhow::anyhow;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A pipeline ready to run.
+pub struct Pipeline {
+    pub settings: InstanceSettings,
+    pub tools: BatchTools,
+}
+
+/// The catalogue that was named, or none.
+pub fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, Failure> {
+    match file {
+        None => Ok(Arc::new(NoCatalogue)),
+        Some(file) if !file.exists() => {
+            Err(Failure::InputMissing(anyhow!("{}: not there", file.display())))
+        }
+        Some(file) => Ok(Arc::new(LocalCatalogue::open(file)?)),
+    }
+}
+
+/// Settings and tools of a directory of `.cfg` files.
+pub fn pipeline(
+    name: &str,
+    set: &PipelineSet,
+    workspace: PathBuf,
+    catalogue: &Arc<dyn Catalogue>,
+) -> Result<Pipeline, Failure> {
+    if let Some(missing) = set.reduction.check_masters().into_iter().next() {
+        return Err(super::config::failure(missing));
+    }
+    let settings = InstanceSettings::from_config(name, set, workspace);
+    let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
+    let tools = BatchTools {
+        named_masters: NamedMasters::load(store.as_ref(), &set.reduction)?,
+        store,
+        catalogue: catalogue.clone(),
+        keywords: KeywordMap::default(),
+        masters_in_force: Arc::new(MastersInForce::default()),
+        provenance: Provenance {
+            program: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: name.to_owned(),
+            masters: Vec::new(),
+            catalogue: String::new(),
+            configuration_sha256: sha256_of_bytes(format!("{settings:?}").as_bytes()),
+        },
+    };
+    Ok(Pipeline { settings, tools })
+}
+
+/// Paths of the command line mask those of the file. Inputs must be there.
+pub fn inputs_and_output(
+    given: Vec<PathBuf>,
+    output: Option<PathBuf>,
+    configured: Option<PathBuf>,
+    configured_output: Option<PathBuf>,
+) -> Result<(Vec<PathBuf>, PathBuf), Failure> {
+    let inputs = if given.is_empty() { configured.into_iter().collect() } else { given };
+    if inputs.is_empty() {
+        return Err(Failure::Usage(anyhow!("no input: give -s, or 'input' in the configuration")));
+    }
+    for input in &inputs {
+        if !input.exists() {
+            return Err(Failure::InputMissing(anyhow!("{}: not there", input.display())));
+        }
+    }
+    let output = output.or(configured_output).ok_or_else(|| {
+        Failure::Usage(anyhow!("no output: give -r, or 'output' in the configuration"))
+    })?;
+    Ok((inputs, output))
+}
+
+/// Files written to standard output, complaints to standard error.
+pub fn finish(outcome: BatchOutcome) -> Result<(), Failure> {
+    for path in &outcome.written {
+        println!("{}", path.display());
+    }
+    for (path, error) in &outcome.failed {
+        eprintln!("gic: {}: {error}", path.display());
+    }
+    match (outcome.written.len(), outcome.failed.len()) {
+        (_, 0) => Ok(()),
+        (written, failed) => {
+            Err(Failure::Failed(anyhow!("{failed} of {} frames failed", written + failed)))
+        }
+    }
+}

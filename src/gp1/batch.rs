@@ -1,0 +1,371 @@
+//! The modules and the pipeline on files, as the seeds' command lines run them (seed 002).
+
+use super::error::Gp1Error;
+use super::frame_group::FrameGroup;
+use super::frame_input::{expand, frame_stem, raw_record, reduced_record};
+use super::frame_steps::{
+    CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_raw,
+};
+use super::masters_in_force::MastersInForce;
+use super::measured_frame::MeasuredFrame;
+use super::named_masters::NamedMasters;
+use super::pipeline::Instance;
+use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
+use super::settings::{InstanceSettings, Module, Steps};
+use super::trigger_of_frame::trigger_of_frame;
+use super::workspace::{FramePaths, Workspace, component, group_of, make_directory};
+use crate::catalogs::Catalogue;
+use crate::fits::{FitsStore, Header, keywords::KeywordMap, wcs_cards};
+use crate::model::{
+    Deadline, DeadlineName, DeadlineState, FrameKind, FrameRecord, Provenance, Trigger, UtcTime,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a batch works with.
+#[derive(Clone)]
+pub struct BatchTools {
+    pub store: Arc<dyn FitsStore>,
+    pub catalogue: Arc<dyn Catalogue>,
+    pub keywords: KeywordMap,
+    /// Those of `reduction.cfg`.
+    pub named_masters: NamedMasters,
+    pub masters_in_force: Arc<MastersInForce>,
+    pub provenance: Provenance,
+}
+
+impl BatchTools {
+    pub(crate) fn masters_for(&self, record: &FrameRecord) -> Arc<MastersInForce> {
+        if self.named_masters.is_empty() {
+            Arc::clone(&self.masters_in_force)
+        } else {
+            let in_force = Some(&*self.masters_in_force);
+            Arc::new(self.named_masters.for_frame(&record.keywords, in_force))
+        }
+    }
+
+    fn context<'a>(&'a self, settings: &'a InstanceSettings) -> StepContext<'a> {
+        StepContext { settings, store: &*self.store, catalogue: &*self.catalogue }
+    }
+}
+
+/// The files a batch wrote, and the inputs it could not use: one bad frame costs one frame.
+#[derive(Debug, Default)]
+pub struct BatchOutcome {
+    pub written: Vec<PathBuf>,
+    pub failed: Vec<(PathBuf, Gp1Error)>,
+}
+
+/// Runs one module on files or directories and writes into `output`.
+///
+/// `reduction` takes raw frames; every other module takes frames that `reduction` wrote (`*_reduced.fits`) and measures on
+/// them first what it needs and is not there yet. `stacking` writes a stack for each camera and filter, `summary` the result of
+/// the trigger named in the headers, as of the last frame.
+pub fn run_module(
+    module: Module,
+    inputs: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> Result<BatchOutcome, Gp1Error> {
+    let files = expand(inputs)?;
+    let wanted: Vec<PathBuf> = match module {
+        Module::Reduction => files,
+        _ => files.into_iter().filter(|path| !is_by_product(path)).collect(),
+    };
+    if wanted.is_empty() {
+        return Err(Gp1Error::Input {
+            module: module.name().to_owned(),
+            what: "no FITS frame among the inputs".to_owned(),
+        });
+    }
+    make_directory(output)?;
+    let mut settings = settings.clone();
+    settings.steps = steps_for(module);
+    match module {
+        Module::Reduction => Ok(reduce_files(&wanted, output, &settings, tools)),
+        Module::Findstars | Module::Astrometry | Module::Photometry => {
+            Ok(measure_files(&wanted, output, &settings, tools))
+        }
+        Module::Alignment | Module::Stacking | Module::Summary => {
+            combine_files(module, &wanted, output, &settings, tools)
+        }
+    }
+}
+
+/// What a module needs on a frame, itself included.
+fn steps_for(module: Module) -> Steps {
+    let none = Steps {
+        reduction: false,
+        findstars: false,
+        astrometry: false,
+        alignment: false,
+        stacking: false,
+        photometry: false,
+        summary: false,
+    };
+    match module {
+        Module::Reduction => Steps { reduction: true, ..none },
+        Module::Findstars => Steps { findstars: true, ..none },
+        Module::Astrometry => Steps { findstars: true, astrometry: true, ..none },
+        Module::Photometry => Steps { findstars: true, astrometry: true, photometry: true, ..none },
+        Module::Alignment | Module::Stacking | Module::Summary => Steps::ALL,
+    }
+}
+
+/// Tables, stacks and aligned frames that lie beside reduced ones.
+fn is_by_product(path: &Path) -> bool {
+    frame_stem(path).is_some_and(|stem| {
+        stem.ends_with("_sources") || stem.ends_with("_aligned") || stem.starts_with("stack_")
+    })
+}
+
+fn reduce_files(
+    files: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> BatchOutcome {
+    let mut outcome = BatchOutcome::default();
+    for path in files {
+        let reduced = raw_record(&*tools.store, &tools.keywords, path, &settings.name, epoch())
+            .and_then(|(record, _)| {
+                let paths = flat_paths(output, &record.identity.name);
+                let raw = raw_of(&record);
+                let masters = tools.masters_for(&record);
+                process_raw(tools.context(settings), raw, &masters, None, &paths)?;
+                Ok(paths.reduced)
+            });
+        outcome.note(path, reduced);
+    }
+    outcome
+}
+
+/// Instant of arrival where nobody saw the frame arrive and nothing asks for it.
+fn epoch() -> UtcTime {
+    UtcTime::from_unix_microseconds(0)
+}
+
+impl BatchOutcome {
+    fn note(&mut self, input: &Path, result: Result<PathBuf, Gp1Error>) {
+        match result {
+            Ok(path) => self.written.push(path),
+            Err(error) => {
+                tracing::warn!(input = %input.display(), %error, "input left out");
+                self.failed.push((input.to_owned(), error));
+            }
+        }
+    }
+}
+
+fn raw_of(record: &FrameRecord) -> RawFrame<'_> {
+    RawFrame { path: &record.path, identity: &record.identity, keywords: &record.keywords }
+}
+
+/// The module level writes straight into its output directory.
+fn flat_paths(output: &Path, frame: &str) -> FramePaths {
+    Workspace::new(output, &[]).frame_paths(output.to_owned(), frame)
+}
+
+fn measure_files(
+    files: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> BatchOutcome {
+    let mut outcome = BatchOutcome::default();
+    let mut group = FrameGroup::default();
+    for path in files {
+        let measured = measure_file(path, output, settings, tools, &mut group);
+        outcome.note(path, measured.map(|(_, paths)| paths.sources));
+    }
+    outcome
+}
+
+/// Measures a reduced file into `output` and takes it into the group, for frames that cannot be solved to align with.
+fn measure_file(
+    path: &Path,
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+    group: &mut FrameGroup,
+) -> Result<(FrameRecord, FramePaths), Gp1Error> {
+    let context = tools.context(settings);
+    let ReducedFrame { header, image, .. } = read_reduced(context.store, path)?;
+    let record = reduced_record(&tools.keywords, path, &header, image.shape(), &settings.name)?;
+    let paths = flat_paths(output, &record.identity.name);
+    let sources = group.reference().map(|reference| (reference, reference.bare_sources()));
+    let reference =
+        sources.as_ref().and_then(|(reference, sources)| reference.as_reference(sources));
+    let frame = CalibratedFrame {
+        header,
+        image,
+        masters: Vec::new(),
+        degradations: Vec::new(),
+        history: Vec::new(),
+    };
+    measure_calibrated(context, raw_of(&record), frame, reference, &paths)?;
+    group.absorb(context, &record, &paths)?;
+    Ok((record, paths))
+}
+
+fn combine_files(
+    module: Module,
+    files: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> Result<BatchOutcome, Gp1Error> {
+    let context = tools.context(settings);
+    let mut outcome = BatchOutcome::default();
+    let mut group = FrameGroup::default();
+    let mut records: Vec<(FrameRecord, Header)> = Vec::new();
+    for path in files {
+        match measure_file(path, output, settings, tools, &mut group) {
+            Ok((record, paths)) => {
+                let header = context.store.read_header(&paths.reduced)?;
+                records.push((record, header));
+            }
+            Err(error) => outcome.note(path, Err(error)),
+        }
+    }
+    match module {
+        Module::Alignment => {
+            for frame in group.frames() {
+                let path = output.join(format!("{}_aligned.fits", component(frame.name())));
+                let written = write_aligned(context, &group, frame, &path);
+                outcome.note(&path, written.map(|()| path.clone()));
+            }
+        }
+        Module::Summary => {
+            let instance = instance(settings, tools, output);
+            for (trigger, deadline, members) in triggers_of(&records) {
+                let analysed = instance.analyse_group(&group, &trigger, &deadline, &members);
+                outcome.note(output, analysed);
+            }
+        }
+        _ => {
+            for (name, stack) in group.stacks().named() {
+                let path = output.join(format!("{name}.fits"));
+                let written = write_reduced(context.store, &path, &stack.header(), &stack.image());
+                outcome.note(&path, written.map(|()| path.clone()));
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Writes a frame on the grid of the first one of its camera and filter, sky taken off.
+fn write_aligned(
+    context: StepContext<'_>,
+    group: &FrameGroup,
+    frame: &MeasuredFrame,
+    path: &Path,
+) -> Result<(), Gp1Error> {
+    let refused = |what: String| Gp1Error::Unusable { path: frame.paths.reduced.clone(), what };
+    let stack = group.stacks().of_frame(frame).ok_or_else(|| {
+        refused(frame.not_stacked.clone().unwrap_or_else(|| "there is no grid".to_owned()))
+    })?;
+    let reduced = read_reduced(context.store, &frame.paths.reduced)?;
+    let background = background_of(&reduced.image, context.settings);
+    let image = stack
+        .on_grid(frame, &reduced.image, &background, &context.settings.alignment)
+        .map_err(|refusal| refused(refusal.to_string()))?;
+    let mut header = reduced.header;
+    wcs_cards::write(&mut header, &stack.reference.wcs);
+    header.history(&format!("alignment: resampled to the grid of {}", stack.reference.frame));
+    write_reduced(context.store, path, &header, &image)
+}
+
+fn instance(settings: &InstanceSettings, tools: &BatchTools, output: &Path) -> Instance {
+    let mut settings = settings.clone();
+    settings.workspace_dir = output.to_owned();
+    Instance::new(
+        settings,
+        Arc::clone(&tools.catalogue),
+        Arc::clone(&tools.store),
+        tools.keywords.clone(),
+        tools.provenance.clone(),
+    )
+}
+
+/// The triggers of frames, from their headers, each with a deadline at the minute after its last frame.
+fn triggers_of(records: &[(FrameRecord, Header)]) -> Vec<(Trigger, Deadline, Vec<FrameRecord>)> {
+    let mut groups: BTreeMap<String, Vec<&(FrameRecord, Header)>> = BTreeMap::new();
+    for each in records {
+        groups.entry(group_of(&each.0.keywords, None)).or_default().push(each);
+    }
+    groups
+        .into_values()
+        .filter_map(|members| {
+            let first = members.iter().min_by_key(|each| each.0.keywords.date_obs)?;
+            let trigger = trigger_of_frame(&first.1, &first.0);
+            let last = members
+                .iter()
+                .map(|each| {
+                    let keywords = &each.0.keywords;
+                    keywords.date_obs.plus_seconds(keywords.exposure_seconds)
+                })
+                .max()?;
+            let minutes = (last.seconds_since(trigger.t0) / 60.0).ceil().clamp(0.0, 1e6) as u32;
+            let deadline = Deadline {
+                burst_id: trigger.burst_id.clone(),
+                name: DeadlineName::Minutes(minutes),
+                due_at: trigger.t0.plus_seconds(60.0 * f64::from(minutes)),
+                state: DeadlineState::Due,
+                cause: None,
+            };
+            let frames = members.iter().map(|each| each.0.clone()).collect();
+            Some((trigger, deadline, frames))
+        })
+        .collect()
+}
+
+/// Runs the whole pipeline on raw frames, in the order of their names, into `<output>/<TRGID>/<INSTRUME>/<FILTER>`, and with
+/// the summary enabled the result of each trigger as of its last frame. Frames that are not of objects are passed over.
+pub fn run_pipeline(
+    inputs: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> Result<BatchOutcome, Gp1Error> {
+    let files = expand(inputs)?;
+    if files.is_empty() {
+        return Err(Gp1Error::Input {
+            module: "pipeline".to_owned(),
+            what: "no FITS frame among the inputs".to_owned(),
+        });
+    }
+    make_directory(output)?;
+    let mut outcome = BatchOutcome::default();
+    let mut instance = instance(settings, tools, output);
+    let mut records = Vec::new();
+    for path in &files {
+        let opened = raw_record(&*tools.store, &tools.keywords, path, &settings.name, epoch());
+        let (mut record, header) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                outcome.note(path, Err(error));
+                continue;
+            }
+        };
+        if record.keywords.kind != FrameKind::Object {
+            continue;
+        }
+        let keywords = &record.keywords;
+        record.arrived_at = keywords.date_obs.plus_seconds(keywords.exposure_seconds);
+        let masters = tools.masters_for(&record);
+        let processed = instance.process_frame(&record, &masters, None);
+        if processed.is_ok() {
+            records.push((record, header));
+        }
+        outcome.note(path, processed.map(|outcome| outcome.reduced_path));
+    }
+    if settings.steps.summary {
+        for (trigger, deadline, members) in triggers_of(&records) {
+            outcome.note(output, instance.analyse(&trigger, &deadline, &members));
+        }
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,229 @@
+//! An instance on the test sky: results, restarts, bad frames.
+
+use super::archive_tests::{deadline, provenance, trigger};
+use super::masters_in_force::MastersInForce;
+use super::masters_in_force::tests::master;
+use super::pipeline::Instance;
+use super::settings::{InstanceSettings, Steps};
+use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky, ZERO_POINT};
+use crate::catalogs::{Catalogue, local::NoCatalogue};
+use crate::fits::{cfitsio::Cfitsio, keywords::KeywordMap};
+use crate::imaging::Image;
+use crate::model::{
+    AnalysisResult, CatalogueStatus, FrameRecord, MasterKind, PositionEstimate, Trigger,
+    VettingReason,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+fn masters() -> MastersInForce {
+    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
+    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
+    MastersInForce::new(vec![bias])
+}
+
+fn instance(workspace: &Path, catalogue: Arc<dyn Catalogue>) -> Instance {
+    let settings = InstanceSettings::new("svom", Steps::ALL, workspace);
+    Instance::new(settings, catalogue, Arc::new(Cfitsio), KeywordMap::default(), provenance())
+}
+
+fn of_sky(workspace: &Path, sky: &TestSky) -> Instance {
+    instance(workspace, Arc::new(TestCatalogue(sky.catalogue.clone())))
+}
+
+fn burst(sky: &TestSky) -> Trigger {
+    let region =
+        PositionEstimate { position: super::test_sky::centre(), radius_degrees: Some(0.05) };
+    trigger(sky.t0, Some(region))
+}
+
+fn frames(sky: &TestSky, directory: &Path, count: usize) -> Vec<FrameRecord> {
+    (0..count).map(|index| sky.write_frame(directory, index)).collect()
+}
+
+fn read(path: &Path) -> AnalysisResult {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_fading_source_is_first_with_right_magnitudes() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let mut instance = of_sky(work.path(), &sky);
+    let records = frames(&sky, raw.path(), 4);
+    for (index, record) in records.iter().enumerate() {
+        let outcome = instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+        assert_eq!(outcome.quality.astrometry, "solved");
+        assert!((outcome.quality.zero_point.unwrap() - ZERO_POINT).abs() < 0.1);
+        assert!(
+            outcome
+                .reduced_path
+                .ends_with(format!("929744/C0/w/{}_reduced.fits", record.identity.name))
+        );
+        if index > 0 {
+            let first = &outcome.provisional.unwrap()[0].candidate;
+            assert!(first.position.separation_arcsec(sky.afterglow) < 0.5, "{first:?}");
+        }
+    }
+    let path = instance.analyse(&trigger, &deadline(sky.t0, 5), &records).unwrap();
+    assert!(path.ends_with("929744/T005/result.json"));
+    let result = read(&path);
+    let best = result.best().unwrap();
+    assert!(best.candidate.position.separation_arcsec(sky.afterglow) < 0.3);
+    assert!(best.candidate.reasons.contains(&VettingReason::Fading));
+    assert!((best.candidate.fits[0].index - 1.0).abs() < 0.25, "{:?}", best.candidate.fits);
+    for (record, point) in records.iter().zip(&best.candidate.light_curve) {
+        assert_eq!(point.image, record.identity.name);
+        let truth = sky.afterglow_magnitude(record.keywords.date_obs);
+        let difference = point.magnitude - truth;
+        assert!(difference.abs() < 0.1, "{difference} on {}", point.image);
+        assert!(difference.abs() < 3.5 * point.magnitude_error, "{difference} {point:?}");
+    }
+    // The new constant sources are there, and below.
+    for (position, _) in &sky.constant {
+        let listed = result
+            .candidates
+            .iter()
+            .find(|listed| listed.candidate.position.separation_arcsec(*position) < 1.0)
+            .expect("a new constant source is listed");
+        assert!(listed.rank > best.rank && listed.candidate.score < 0.5 * best.candidate.score);
+    }
+    assert_eq!(result.catalogue_status, CatalogueStatus::Found);
+    assert!(result.frames.iter().all(|frame| frame.stacked), "{:?}", result.frames);
+    // Four frames reach half of 2.5 log10(4) deeper at the least.
+    let single = result.frames[0].limiting_magnitude.unwrap();
+    assert!(result.limits[0].limiting_magnitude > single + 0.35, "{:?}", result.limits);
+    let directory = path.parent().unwrap();
+    assert!(directory.join("candidates.fits").exists());
+    assert!(directory.join("stack_w.fits").exists());
+    assert!(directory.join(best.cutout.as_ref().unwrap()).exists());
+    let codes: Vec<&str> = result.degradations.iter().map(|each| each.code.as_str()).collect();
+    assert_eq!(codes, ["NODARK", "NOFLAT"]);
+}
+
+#[test]
+fn a_restart_in_the_middle_leaves_the_result_as_it_was() {
+    let raw = tempfile::tempdir().unwrap();
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let records = frames(&sky, raw.path(), 3);
+    let run = |restart: bool| {
+        let work = tempfile::tempdir().unwrap();
+        let mut instance = of_sky(work.path(), &sky);
+        for (index, record) in records.iter().enumerate() {
+            if restart && index == 2 {
+                instance = of_sky(work.path(), &sky);
+                instance.restore(&records[..2], Some(&trigger)).unwrap();
+            }
+            instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+            if restart {
+                // Delivered twice, as after a crash between the work and its journal.
+                instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+            }
+        }
+        let path = instance.analyse(&trigger, &deadline(sky.t0, 5), &records).unwrap();
+        let stack = path.with_file_name("stack_w.fits");
+        let pixels = crate::fits::FitsStore::read_image(&Cfitsio, &stack).unwrap().data;
+        (std::fs::read(&path).unwrap(), pixels)
+    };
+    let (straight, stack) = run(false);
+    let (restarted, stack_after) = run(true);
+    assert_eq!(String::from_utf8(straight).unwrap(), String::from_utf8(restarted).unwrap());
+    assert_eq!(stack, stack_after);
+}
+
+#[test]
+fn later_frames_do_not_tell_an_earlier_deadline_anything() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let mut instance = of_sky(work.path(), &sky);
+    let records = frames(&sky, raw.path(), 3);
+    for record in &records[..2] {
+        instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+    }
+    let path = instance.analyse(&trigger, &deadline(sky.t0, 5), &records[..2]).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
+    instance.process_frame(&records[2], &masters(), Some(&trigger)).unwrap();
+    instance.analyse(&trigger, &deadline(sky.t0, 5), &records[..2]).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+}
+
+#[test]
+fn a_deadline_without_frames_has_a_result_with_the_reason() {
+    let work = tempfile::tempdir().unwrap();
+    let sky = TestSky::new();
+    let mut instance = of_sky(work.path(), &sky);
+    let path = instance.analyse(&burst(&sky), &deadline(sky.t0, 5), &[]).unwrap();
+    let result = read(&path);
+    assert_eq!(result.empty_reason.as_deref(), Some("no frame had arrived"));
+    assert!(result.candidates.is_empty());
+    assert!(result.degradations.iter().any(|each| each.code == "NOFRAME"));
+}
+
+#[test]
+fn bad_frames_cost_themselves_only() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let mut instance = of_sky(work.path(), &sky);
+    let mut records = frames(&sky, raw.path(), 2);
+    let shape = (SIZE, SIZE);
+    let undefined = sky.write_plane(raw.path(), 5, &Image::from_elem(shape, f32::NAN));
+    let saturated = sky.write_plane(raw.path(), 6, &Image::from_elem(shape, 16384.0));
+    let blank = sky.write_plane(raw.path(), 7, &Image::from_elem(shape, 664.0));
+    let small = sky.write_plane(raw.path(), 8, &Image::from_elem((64, 96), 664.0));
+    for record in [&undefined, &saturated] {
+        let error = instance.process_frame(record, &masters(), Some(&trigger)).unwrap_err();
+        assert!(!error.is_retry_safe(), "{error}");
+    }
+    for record in [&blank, &small] {
+        let outcome = instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+        assert_eq!(outcome.quality.zero_point, None);
+        assert_eq!(outcome.quality.astrometry, "pointing");
+        let has = |code: &str| outcome.quality.degradations.iter().any(|each| each.code == code);
+        assert!(has("NOWCS") && has("NOZP"), "{:?}", outcome.quality.degradations);
+        assert_eq!(has("NOBIAS"), record.identity == small.identity);
+    }
+    let missing = FrameRecord { path: raw.path().join("gone.fits"), ..records[0].clone() };
+    assert!(instance.process_frame(&missing, &masters(), Some(&trigger)).is_err());
+    for record in &records {
+        instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+    }
+    let mut failed = undefined;
+    failed.reason = Some("only 0.00 % of the pixels are good".into());
+    records.extend([failed, blank]);
+    let result = read(&instance.analyse(&trigger, &deadline(sky.t0, 5), &records).unwrap());
+    let best = result.best().unwrap();
+    assert!(best.candidate.position.separation_arcsec(sky.afterglow) < 0.5);
+    let reasons: Vec<Option<&str>> =
+        result.frames.iter().map(|frame| frame.reason.as_deref()).collect();
+    assert_eq!(reasons[..2], [None, None]);
+    assert!(reasons[2].unwrap().starts_with("not reduced: only"), "{reasons:?}");
+    assert!(reasons[3].is_some());
+}
+
+#[test]
+fn without_a_catalogue_the_fading_source_still_comes_first() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = trigger(sky.t0, None);
+    let mut instance = instance(work.path(), Arc::new(NoCatalogue));
+    let records = frames(&sky, raw.path(), 4);
+    for record in &records {
+        let outcome = instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+        assert_eq!(outcome.quality.astrometry, "pointing");
+        assert_eq!(outcome.quality.zero_point, None);
+    }
+    let result = read(&instance.analyse(&trigger, &deadline(sky.t0, 5), &records).unwrap());
+    assert_eq!(result.catalogue_status, CatalogueStatus::Unavailable);
+    let best = result.best().unwrap();
+    assert!(best.candidate.reasons.contains(&VettingReason::CatalogueUnavailable));
+    assert!(best.candidate.reasons.contains(&VettingReason::Fading), "{:?}", best.candidate);
+    // The pointing is wrong by 20 arcseconds, so is the position; the error is the same for all.
+    let offset = best.candidate.position.separation_arcsec(sky.afterglow);
+    assert!((offset - 17f64.hypot(11.0)).abs() < 1.5, "{offset}");
+    assert!(result.degradations.iter().any(|each| each.code == "NOCAT"));
+    assert!(result.frames.iter().all(|frame| frame.stacked), "{:?}", result.frames);
+}
