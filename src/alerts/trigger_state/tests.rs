@@ -213,6 +213,53 @@ fn merged_view(
     (state, t0, t0_source, best_position, slewing, name.clone(), notices.len())
 }
 
+/// The real bursts of the collection: any order gives the same trigger, T0 is never that of MXT.
+#[test]
+fn real_bursts_in_any_order() {
+    use crate::alerts::{notice, packet_table::PacketTable, real_packets, voevent::VoEvent};
+    let Some(directory) = real_packets::directory() else { return };
+    let table = PacketTable::default();
+    let mut bursts = std::collections::BTreeMap::<String, Vec<Notice>>::new();
+    for file in real_packets::files(&directory.join("svom")) {
+        let event = VoEvent::parse(&std::fs::read(&file).unwrap()).unwrap();
+        let notice = notice(&event, &table);
+        bursts.entry(notice.burst_id.clone().unwrap()).or_default().push(notice);
+    }
+    let policy = TriggerPolicy { maximum_alert_age_seconds: f64::INFINITY, ..policy() };
+    let run = |notices: &[Notice]| {
+        let mut trigger = None;
+        for notice in notices {
+            match apply(trigger.as_ref(), notice, received(), &policy) {
+                Outcome::Opened(new) | Outcome::Updated(new) | Outcome::Retracted(new) => {
+                    trigger = Some(new)
+                }
+                Outcome::Archived { .. } => {}
+            }
+        }
+        trigger
+    };
+    let mut of_several = 0;
+    for (burst, mut notices) in bursts {
+        let forward = run(&notices);
+        of_several += usize::from(notices.len() > 1);
+        notices.reverse();
+        let backward = run(&notices);
+        assert_eq!(
+            forward.as_ref().map(merged_view),
+            backward.as_ref().map(merged_view),
+            "{burst}"
+        );
+        for (_, notice) in forward.iter().flat_map(|trigger| &trigger.notices) {
+            let of_mxt = notice.instrument.as_deref() == Some("MXT");
+            assert!(
+                !of_mxt || forward.as_ref().unwrap().t0 != notice.event_time.unwrap(),
+                "{burst}"
+            );
+        }
+    }
+    assert!(of_several > 3, "{of_several}");
+}
+
 proptest! {
     #[test]
     fn the_order_of_notices_does_not_matter(
