@@ -37,3 +37,34 @@ const FILES: &[(&str, &str)] = files![
     "pipelines/colibri/photometry.cfg",
     "pipelines/colibri/summary.cfg",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_cfg_and_toml_under_config_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut directories = vec![root.clone()];
+        let mut count = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|each| each == "cfg" || each == "toml") {
+                    let relative = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                    assert_eq!(
+                        embedded(relative),
+                        Some(std::fs::read_to_string(&path).unwrap().as_str()),
+                        "{relative}"
+                    );
+                    count += 1;
+                }
+            }
+        }
+        assert_eq!(count, embedded_paths().count());
+        assert_eq!(embedded("no/such.cfg"), None);
+    }
+}

@@ -10,7 +10,8 @@ pub struct ConfigError {
     pub file: PathBuf,
     /// Line in the file, counted from 1, where the problem has one.
     pub line: Option<usize>,
-    pub problem: Problem,
+    /// Boxed, so that results stay small.
+    pub problem: Box<Problem>,
 }
 
 /// What is wrong, and what would be right.
@@ -56,11 +57,11 @@ pub enum ConfigErrorKind {
 
 impl ConfigError {
     pub fn new(file: impl Into<PathBuf>, line: Option<usize>, problem: Problem) -> Self {
-        Self { file: file.into(), line, problem }
+        Self { file: file.into(), line, problem: Box::new(problem) }
     }
 
     pub fn kind(&self) -> ConfigErrorKind {
-        match self.problem {
+        match *self.problem {
             Problem::MissingPath { .. } | Problem::Unreadable { .. } => {
                 ConfigErrorKind::MissingInput
             }
@@ -89,7 +90,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.problem)
+        Some(self.problem.as_ref())
     }
 }
 

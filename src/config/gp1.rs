@@ -5,6 +5,7 @@ use super::{
     error::{ConfigError, Problem},
     ini::Ini,
     path_map::ConfigPaths,
+    pipeline_set::PipelineSet,
     section_reader::{ConfigOrigin, IniReader, SectionReader},
 };
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct Gp1Config {
     pub input: PathBuf,
     pub log_path: PathBuf,
     pub pipelines: Vec<PipelineSection>,
+    /// Whether this is the file the program carries; then relative pipeline directories are those it carries too.
+    pub is_embedded: bool,
     pub origin: ConfigOrigin,
 }
 
@@ -60,7 +63,8 @@ impl Gp1Config {
 
     /// The file this program carries.
     pub fn embedded() -> Result<Self, ConfigError> {
-        Self::parse(Path::new(EMBEDDED_NAME), embedded(EMBEDDED_NAME).unwrap_or_default())
+        let text = embedded(EMBEDDED_NAME).unwrap_or_default();
+        Ok(Self { is_embedded: true, ..Self::parse(Path::new(EMBEDDED_NAME), text)? })
     }
 
     fn from_ini(ini: &Ini) -> Result<Self, ConfigError> {
@@ -77,18 +81,16 @@ impl Gp1Config {
             let expected = "at least one section for a pipeline after [General]".to_owned();
             return Err(ConfigError::new(&ini.file, None, Problem::Syntax(expected)));
         }
-        Ok(Self { input, log_path, pipelines, origin: reader.finish()? })
+        let origin = reader.finish()?;
+        Ok(Self { input, log_path, pipelines, is_embedded: false, origin })
     }
 
     /// All paths that must exist and do not; outputs are made when they are needed. Empty: all is there.
     pub fn check_paths(&self) -> Vec<ConfigError> {
         let input = self.origin.missing_path(GENERAL, "input", &self.input);
-        let directories = self.pipelines.iter().filter_map(|pipeline| {
+        let on_disk = self.pipelines.iter().filter(|pipeline| !self.is_carried(pipeline));
+        let directories = on_disk.filter_map(|pipeline| {
             let directory = self.configuration_directory(pipeline);
-            let is_embedded = embedded_pipeline(&pipeline.configuration_path_dir);
-            if is_embedded && pipeline.configuration_path_dir.is_relative() {
-                return None;
-            }
             self.origin.missing_path(&pipeline.name, "configuration_path_dir", &directory)
         });
         input.into_iter().chain(directories).collect()
@@ -102,6 +104,19 @@ impl Gp1Config {
         }
     }
 
+    /// The files of an instance.
+    pub fn pipeline_set(&self, pipeline: &PipelineSection) -> Result<PipelineSet, ConfigError> {
+        if self.is_carried(pipeline) {
+            PipelineSet::embedded(&pipeline.configuration_path_dir)
+        } else {
+            PipelineSet::read(&self.configuration_directory(pipeline))
+        }
+    }
+
+    fn is_carried(&self, pipeline: &PipelineSection) -> bool {
+        self.is_embedded && pipeline.configuration_path_dir.is_relative()
+    }
+
     /// Index of the section that takes a frame: the first all of whose identifiers agree. `value_of` gives the value of
     /// a header keyword.
     pub fn route(&self, value_of: impl Fn(&str) -> Option<String>) -> Option<usize> {
@@ -113,11 +128,6 @@ impl Gp1Config {
             })
         })
     }
-}
-
-/// Whether this program carries the pipeline directory of that relative path.
-fn embedded_pipeline(directory: &Path) -> bool {
-    directory.join("pipeline.cfg").to_str().is_some_and(|name| embedded(name).is_some())
 }
 
 fn read_pipeline(
@@ -217,6 +227,7 @@ mod tests {
         let names: Vec<&str> = config.pipelines.iter().map(|each| each.name.as_str()).collect();
         assert_eq!(names, ["svom", "colibri"]);
         assert_eq!(config.check_paths().len(), 1, "only the input directory is not there yet");
+        assert!(config.pipeline_set(&config.pipelines[0]).unwrap().pipeline.steps.summary);
         let route = |kind: &'static str, observer: Option<&'static str>| {
             config.route(move |header| match header {
                 "EXPTYPE" => Some(kind.to_owned()),
@@ -228,6 +239,19 @@ mod tests {
         assert_eq!(route("Object", Some("someone")), Some(1));
         assert_eq!(route("object", None), Some(1));
         assert_eq!(route("bias", Some("svom")), None);
+    }
+
+    #[test]
+    fn the_shipped_file_on_disk_finds_its_pipelines_beside_it() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gp1.cfg");
+        let config = Gp1Config::read(&file).unwrap();
+        for pipeline in &config.pipelines {
+            assert!(config.pipeline_set(pipeline).unwrap().pipeline.steps.reduction);
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let elsewhere = Gp1Config::parse(Path::new("/nowhere/gp1.cfg"), &text).unwrap();
+        let error = elsewhere.pipeline_set(&elsewhere.pipelines[0]).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
     }
 
     #[test]

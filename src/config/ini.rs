@@ -194,7 +194,6 @@ struct Parser<'a> {
     ini: Ini,
     /// `None` before the first header.
     in_section: Option<Place>,
-    /// Whether a `[DEFAULT]` header has been seen, and on which line.
     open_value: Option<OpenValue>,
     /// Columns of white space before the last header or key.
     indentation: usize,

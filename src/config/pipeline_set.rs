@@ -28,18 +28,9 @@ pub struct PipelineSet {
 }
 
 impl PipelineSet {
-    /// Reads a directory. `pipeline.cfg` must be there; a module without a file has its defaults, as the seeds' directories
-    /// hold only the files of the modules they run. Where the directory is a relative path that does not exist, the one this
-    /// program carries under that path (`pipelines/svom`) is taken.
+    /// Reads a directory. `pipeline.cfg` must be there; a module without a file has its defaults, as the seeds'
+    /// directories hold only the files of the modules they run.
     pub fn read(directory: &Path) -> Result<Self, ConfigError> {
-        if directory.is_relative() && !directory.exists() {
-            let text_of = |name: &str| embedded(directory.join(name).to_str()?);
-            if let Some(pipeline_text) = text_of(PIPELINE_FILE) {
-                return Self::from_texts(directory, pipeline_text, |name| {
-                    Ok(text_of(name).map(str::to_owned))
-                });
-            }
-        }
         let pipeline_file = directory.join(PIPELINE_FILE);
         if !pipeline_file.exists() {
             let problem = Problem::MissingPath { role: PIPELINE_FILE.into(), path: pipeline_file };
@@ -50,6 +41,17 @@ impl PipelineSet {
         Self::from_texts(directory, &pipeline_text, |name| {
             if directory.join(name).exists() { read_text(name).map(Some) } else { Ok(None) }
         })
+    }
+
+    /// A directory this program carries: `pipelines/svom`, `pipelines/colibri`.
+    pub fn embedded(directory: &Path) -> Result<Self, ConfigError> {
+        let text_of = |name: &str| embedded(directory.join(name).to_str()?);
+        let Some(pipeline_text) = text_of(PIPELINE_FILE) else {
+            let role = "embedded pipeline".to_owned();
+            let problem = Problem::MissingPath { role, path: directory.to_owned() };
+            return Err(ConfigError::new(directory, None, problem));
+        };
+        Self::from_texts(directory, pipeline_text, |name| Ok(text_of(name).map(str::to_owned)))
     }
 
     fn from_texts(
@@ -124,9 +126,9 @@ mod tests {
 
     #[test]
     fn the_shipped_pipelines_run_what_they_should() {
-        let svom = PipelineSet::read(Path::new("pipelines/svom")).unwrap().pipeline.steps;
+        let svom = PipelineSet::embedded(Path::new("pipelines/svom")).unwrap().pipeline.steps;
         assert!(svom.reduction && svom.astrometry && svom.stacking && svom.summary);
-        let colibri = PipelineSet::read(Path::new("pipelines/colibri")).unwrap().pipeline.steps;
+        let colibri = PipelineSet::embedded(Path::new("pipelines/colibri")).unwrap().pipeline.steps;
         assert!(colibri.reduction && colibri.astrometry && colibri.photometry);
         assert!(!colibri.stacking && !colibri.alignment && !colibri.summary);
     }
@@ -149,6 +151,8 @@ mod tests {
     fn a_directory_without_pipeline_cfg_is_a_missing_input() {
         let directory = tempfile::tempdir().unwrap();
         let error = PipelineSet::read(directory.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        let error = PipelineSet::embedded(Path::new("pipelines/ratir")).unwrap_err();
         assert_eq!(error.exit_code(), 3);
     }
 }
