@@ -139,11 +139,7 @@ async fn serve(stream: tokio::net::TcpStream, peer: SocketAddr, settings: &Alert
 }
 
 /// Journals a packet; only then may it be acknowledged.
-async fn accept(
-    packet: Vec<u8>,
-    peer: SocketAddr,
-    settings: &AlertReceiverSettings,
-) -> Decision {
+async fn accept(packet: Vec<u8>, peer: SocketAddr, settings: &AlertReceiverSettings) -> Decision {
     let began = Instant::now();
     let received = alerts::ReceivedPacket {
         sha256: sha256_of_bytes(&packet),

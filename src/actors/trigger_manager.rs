@@ -18,8 +18,8 @@ use crate::{
     clock::Clock,
     fits::{FitsStore, cfitsio::Cfitsio},
     model::{
-        Deadline, DeadlineName, DeadlineState, Notice, SkyPosition, Trigger, TriggerState,
-        UtcTime, normalise_burst_id,
+        Deadline, DeadlineName, DeadlineState, Notice, SkyPosition, Trigger, TriggerState, UtcTime,
+        normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, alerts, triggers},

@@ -11,7 +11,7 @@ use crate::{
     gp1::{
         InstanceSettings, MastersInForce,
         batch::{BatchOutcome, BatchTools},
-        named_masters::NamedMasters,
+        named_masters::{MasterFiles, NamedMasters},
     },
     model::Provenance,
     storage::local::sha256_of_bytes,
@@ -46,13 +46,20 @@ pub fn pipeline(
     workspace: PathBuf,
     catalogue: &Arc<dyn Catalogue>,
 ) -> Result<Pipeline, Failure> {
-    if let Some(missing) = set.reduction.check_masters().into_iter().next() {
-        return Err(super::config::failure(missing));
+    let masters = MasterFiles {
+        bias: set.reduction.bias.clone(),
+        dark: set.reduction.dark.clone(),
+        flat: set.reduction.flat.clone(),
+    };
+    for file in [&masters.bias, &masters.dark, &masters.flat].into_iter().flatten() {
+        if !file.exists() {
+            return Err(Failure::InputMissing(anyhow!("{}: not there", file.display())));
+        }
     }
     let settings = InstanceSettings::from_config(name, set, workspace);
     let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
     let tools = BatchTools {
-        named_masters: NamedMasters::load(store.as_ref(), &set.reduction)?,
+        named_masters: NamedMasters::load(store.as_ref(), &masters)?,
         store,
         catalogue: catalogue.clone(),
         keywords: KeywordMap::default(),

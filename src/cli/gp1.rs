@@ -86,10 +86,8 @@ pub fn gp1(arguments: Gp1Arguments) -> Result<(), Failure> {
         set.map_paths(&paths);
         let Pipeline { settings, tools } =
             batch_tools::pipeline(&section.name, &set, section.workspace_dir.clone(), &catalogue)?;
-        let route = Route {
-            instance: section.name.clone(),
-            identifiers: section.identifiers.clone(),
-        };
+        let route =
+            Route { instance: section.name.clone(), identifiers: section.identifiers.clone() };
         common.get_or_insert_with(|| tools.clone());
         pipelines.push((route, settings, tools));
     }

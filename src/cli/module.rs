@@ -6,7 +6,9 @@ use super::{
     logging::{self, LogArguments},
 };
 use crate::{
-    config::{ConfigError, ConfigPaths, InputAndOutput, ModuleConfig, PathMap, PathRule, PipelineSet},
+    config::{
+        ConfigError, ConfigPaths, InputAndOutput, ModuleConfig, PathMap, PathRule, PipelineSet,
+    },
     gp1::batch::run_module,
 };
 use clap::Args;
@@ -37,8 +39,8 @@ pub struct ModuleArguments {
 
 pub fn run(module: Module, arguments: ModuleArguments) -> Result<(), Failure> {
     logging::install(&arguments.log, "warn");
-    let mut set = PipelineSet::embedded(Path::new("pipelines/svom"))
-        .map_err(super::config::failure)?;
+    let mut set =
+        PipelineSet::embedded(Path::new("pipelines/svom")).map_err(super::config::failure)?;
     if let Some(file) = &arguments.config {
         read_module(module, file, &mut set).map_err(super::config::failure)?;
     }

@@ -1,6 +1,6 @@
 //! A tangent-plane solution as header cards (Greisen & Calabretta 2002; FITS Standard 4.0, §8).
 
-use super::{CardValue, Header};
+use super::Header;
 use crate::imaging::wcs::TangentPlane;
 use crate::model::SkyPosition;
 
