@@ -19,6 +19,7 @@ mod outlier;
 pub mod render;
 pub mod resample;
 pub mod stack;
+mod stack_pixel;
 pub mod star_pattern;
 pub mod statistics;
 pub mod verification;
