@@ -44,8 +44,7 @@ impl<'a> GridIndex<'a> {
         let cell = radius
             .max((width * height / bound).sqrt())
             .max(width.max(height) / bound)
-            .max(f64::MIN_POSITIVE)
-            .min(f64::MAX);
+            .clamp(f64::MIN_POSITIVE, f64::MAX);
         let cells_along = |length: f64| ((length / cell).min(bound) as usize) + 1;
         let (columns, rows) = (cells_along(width), cells_along(height));
         let mut index = Self {

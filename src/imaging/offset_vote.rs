@@ -104,7 +104,7 @@ pub fn find(
         }
     }
     // Stable: of equals the first in the order of the grid.
-    best.sort_by(|a, b| b.0.cmp(&a.0));
+    best.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     distinct(best, 3.0 * search.cell)
 }
 
