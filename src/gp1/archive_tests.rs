@@ -261,6 +261,12 @@ fn check(
         result.limits.iter().map(|each| each.limiting_magnitude).collect::<Vec<_>>(),
         result.degradations
     );
+    let place = truth_of(archive, &records[0].identity.name).0;
+    for listed in &result.candidates {
+        if listed.candidate.position.separation_arcsec(place) < 2.0 {
+            println!("  afterglow: {listed:#?}");
+        }
+    }
     let best = result.best().expect("a candidate");
     let position = truth_of(archive, &records[0].identity.name).0;
     let offset = best.candidate.position.separation_arcsec(position);

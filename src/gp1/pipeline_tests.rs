@@ -172,8 +172,9 @@ fn bad_frames_cost_themselves_only() {
     let shape = (SIZE, SIZE);
     let undefined = sky.write_plane(raw.path(), 5, &Image::from_elem(shape, f32::NAN));
     let saturated = sky.write_plane(raw.path(), 6, &Image::from_elem(shape, 16384.0));
-    let blank = sky.write_plane(raw.path(), 7, &Image::from_elem(shape, 664.0));
-    let small = sky.write_plane(raw.path(), 8, &Image::from_elem((64, 96), 664.0));
+    let ripple = |(row, column): (usize, usize)| 660.0 + ((row * 7 + column * 3) % 11) as f32;
+    let blank = sky.write_plane(raw.path(), 7, &Image::from_shape_fn(shape, ripple));
+    let small = sky.write_plane(raw.path(), 8, &Image::from_shape_fn((64, 96), ripple));
     for record in [&undefined, &saturated] {
         let error = instance.process_frame(record, &masters(), Some(&trigger)).unwrap_err();
         assert!(!error.is_retry_safe(), "{error}");
