@@ -379,8 +379,7 @@ impl Worker {
         let factory = self.settings.factory.clone();
         let journal = self.settings.journal.clone();
         let name = self.settings.name.clone();
-        let outcome = self
-            .settings
+        self.settings
             .pool
             .run(move || {
                 // Taken out of the slot: a panic drops it, and the next job rebuilds it.
@@ -393,8 +392,7 @@ impl Worker {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance);
                 Ok::<T, InstanceError>(value)
             })
-            .await?;
-        outcome
+            .await?
     }
 
     /// The trigger of a frame. If the frame names one that no notice opened, the trigger manager opens it from the frame.

@@ -156,10 +156,10 @@ fn check_column(column: &Column, rows: usize) -> Result<(), String> {
             column.data.len()
         ));
     }
-    if let ColumnData::Text { width, values } = &column.data {
-        if let Some(text) = values.iter().find(|text| text.chars().count() > *width) {
-            return Err(format!("column '{name}': '{text}' is longer than {width} characters"));
-        }
+    if let ColumnData::Text { width, values } = &column.data
+        && let Some(text) = values.iter().find(|text| text.chars().count() > *width)
+    {
+        return Err(format!("column '{name}': '{text}' is longer than {width} characters"));
     }
     Ok(())
 }

@@ -138,6 +138,7 @@ fn belongs_to_another_solution(keyword: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fits::CardValue;
 
     const ORACLE: &str = include_str!("../../tests/oracles/wcs_cards.json");
 

@@ -209,7 +209,7 @@ pub fn bad_pixels(
     {
         let limit = centre + hot_sigma * (NORMAL_DEVIATION * deviation).max(f32::EPSILON);
         mask.zip_mut_with(dark, |bits, value| {
-            if !(*value <= limit) {
+            if value.is_nan() || *value > limit {
                 *bits |= mask_bits::BAD;
             }
         });

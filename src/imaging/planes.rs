@@ -53,10 +53,6 @@ impl<'a> Planes<'a> {
         Self::row(&self.data, row, self.width)
     }
 
-    pub fn variance_row(&self, row: usize) -> &[f32] {
-        Self::row(&self.variance, row, self.width)
-    }
-
     pub fn mask_row(&self, row: usize) -> &[u8] {
         Self::row(&self.mask, row, self.width)
     }

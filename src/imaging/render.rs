@@ -89,11 +89,14 @@ mod tests {
 
     #[test]
     fn nothing_trips_it() {
-        assert_eq!(cutout(&field(), f64::NAN, 3.0, 5), Array2::zeros((5, 5)));
-        assert_eq!(cutout(&field(), 1e300, -1e300, 5), Array2::zeros((5, 5)));
+        assert_eq!(cutout(&field(), f64::NAN, 3.0, 5), Array2::<u8>::zeros((5, 5)));
+        assert_eq!(cutout(&field(), 1e300, -1e300, 5), Array2::<u8>::zeros((5, 5)));
         assert_eq!(cutout(&field(), 3.0, 3.0, 0).dim(), (0, 0));
-        assert_eq!(cutout(&Image::zeros((0, 0)), 0.0, 0.0, 3), Array2::zeros((3, 3)));
-        assert_eq!(cutout(&Image::from_elem((4, 4), f32::NAN), 1.0, 1.0, 3), Array2::zeros((3, 3)));
+        assert_eq!(cutout(&Image::zeros((0, 0)), 0.0, 0.0, 3), Array2::<u8>::zeros((3, 3)));
+        assert_eq!(
+            cutout(&Image::from_elem((4, 4), f32::NAN), 1.0, 1.0, 3),
+            Array2::<u8>::zeros((3, 3))
+        );
         let flat = cutout(&Image::from_elem((9, 9), 7.0), 4.0, 4.0, 3);
         assert!(flat.iter().all(|&grey| grey == flat[[0, 0]]));
     }
