@@ -8,14 +8,31 @@ pub mod aperture;
 pub mod astrometry;
 pub mod background;
 pub mod calibration;
+mod cleaning;
+mod components;
+mod deblending;
 pub mod detection;
+#[cfg(test)]
+mod detection_oracle;
+#[cfg(test)]
+mod detection_tests;
 pub mod fading;
+mod half_light;
 pub mod image;
+mod matched_filter;
+mod moments;
+mod neighbourhood;
+mod planes;
 pub mod render;
 pub mod resample;
+mod spline;
 pub mod stack;
 pub mod statistics;
+mod stellar_width;
+#[cfg(test)]
+mod synthetic;
 pub mod wcs;
+mod windowed_centroid;
 pub mod zero_point;
 
 pub use image::{CalibratedImage, Image, Mask, mask_bits};
