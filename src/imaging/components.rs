@@ -1,194 +1,178 @@
-//! Connected pixels above a threshold, parted where they hold more than one source.
+//! Connected pixels above a threshold.
 
-use super::Image;
-use ndarray::Array2;
-use std::collections::HashMap;
-
-/// A branch must rise so many times the filtered noise above the saddle that joins it to another.
-const SADDLE_SIGMA: f32 = 2.0;
-/// More pixels than this in one piece are no group of sources: they are kept in one.
-const LARGEST_DEBLENDED: usize = 200_000;
-
-/// One source's pixels as (row, column), the brightest in the filtered light first.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Component {
-    pub pixels: Vec<(usize, usize)>,
-    /// Parted from another.
-    pub is_blended: bool,
+/// Pixels of one row above the threshold, columns half-open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub row: u32,
+    pub start: u32,
+    pub end: u32,
 }
 
-/// How components are found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ComponentParameters {
-    pub threshold: f32,
-    pub minimum_pixels: usize,
-    /// Smallest share of the light above the saddle for a branch to be a source.
-    pub contrast: f32,
+/// 8-connected components, each a list of runs in raster order; components in the order of their first pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Components {
+    runs: Vec<Run>,
+    /// Component i is `runs[starts[i]..starts[i + 1]]`.
+    starts: Vec<usize>,
 }
 
-/// All components, in order of their first pixel in row-major order. Pixels are joined with their eight neighbours.
-pub(super) fn find(
-    light: &Image,
-    significance: &Image,
-    parameters: &ComponentParameters,
-) -> Vec<Component> {
-    let (height, width) = significance.dim();
-    let mut visited = Array2::<bool>::default((height, width));
-    let mut components = Vec::new();
-    let mut stack = Vec::new();
-    for row in 0..height {
-        for column in 0..width {
-            let is_new =
-                !visited[[row, column]] && significance[[row, column]] > parameters.threshold;
-            if !is_new {
-                continue;
+impl Components {
+    pub fn iter(&self) -> impl Iterator<Item = &[Run]> {
+        self.starts.windows(2).map(|pair| &self.runs[pair[0]..pair[1]])
+    }
+}
+
+/// Components of the pixels of `plane` (row-major, `width` columns) above `threshold` with at least `minimum_pixels` pixels.
+///
+/// One pass makes runs and joins those that touch in neighbouring rows; memory is that of the runs.
+pub(super) fn connected(
+    plane: &[f32],
+    width: usize,
+    threshold: f32,
+    minimum_pixels: usize,
+) -> Components {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut parents: Vec<u32> = Vec::new();
+    let mut previous = 0..0;
+    for (row, values) in plane.chunks_exact(width.max(1)).enumerate() {
+        let first = runs.len();
+        let mut column = 0;
+        while let Some(offset) = values[column..].iter().position(|&value| value > threshold) {
+            let start = column + offset;
+            let length = values[start..]
+                .iter()
+                .position(|&value| !(value > threshold))
+                .unwrap_or(values.len() - start);
+            column = start + length;
+            runs.push(Run { row: row as u32, start: start as u32, end: column as u32 });
+            parents.push(parents.len() as u32);
+        }
+        let mut above = previous.start;
+        for index in first..runs.len() {
+            let run = runs[index];
+            // Half-open ends: touching by a corner is `end == start`.
+            while above < previous.end && runs[above].end < run.start {
+                above += 1;
             }
-            let mut pixels = Vec::new();
-            visited[[row, column]] = true;
-            stack.push((row, column));
-            while let Some((y, x)) = stack.pop() {
-                pixels.push((y, x));
-                for (ny, nx) in neighbours(y, x, height, width) {
-                    if !visited[[ny, nx]] && significance[[ny, nx]] > parameters.threshold {
-                        visited[[ny, nx]] = true;
-                        stack.push((ny, nx));
-                    }
-                }
-            }
-            if pixels.len() >= parameters.minimum_pixels {
-                components.extend(deblend(pixels, light, significance, parameters));
+            let mut touching = above;
+            while touching < previous.end && runs[touching].start <= run.end {
+                join(&mut parents, touching as u32, index as u32);
+                touching += 1;
             }
         }
+        previous = first..runs.len();
     }
-    components
+    gather(&runs, &mut parents, minimum_pixels)
 }
 
-fn neighbours(
-    row: usize,
-    column: usize,
-    height: usize,
-    width: usize,
-) -> impl Iterator<Item = (usize, usize)> {
-    let rows = row.saturating_sub(1)..(row + 2).min(height);
-    rows.flat_map(move |y| (column.saturating_sub(1)..(column + 2).min(width)).map(move |x| (y, x)))
-        .filter(move |place| *place != (row, column))
-}
-
-/// A growing basin of the flood from the peaks down.
-struct Basin {
-    peak_significance: f32,
-    /// Σ light of its pixels.
-    sum: f32,
-    pixels: Vec<u32>,
-    /// The basin that took it up.
-    parent: Option<usize>,
-    /// It has been found to be a source of its own.
-    is_source: bool,
-}
-
-/// Parts a component by flooding it from its peaks down: where two basins meet, the smaller one is a source of its own if its light
-/// above the saddle is a large enough share of the whole and its peak stands clear of the saddle; otherwise the larger one takes it
-/// up. It is multi-threshold deblending (Bertin & Arnouts 1996, §4) with every value as a threshold.
-fn deblend(
-    mut pixels: Vec<(usize, usize)>,
-    light: &Image,
-    significance: &Image,
-    parameters: &ComponentParameters,
-) -> Vec<Component> {
-    // Ties in light are broken by place, so that the order is the same everywhere.
-    pixels.sort_by(|left, right| light[*right].total_cmp(&light[*left]).then(left.cmp(right)));
-    if pixels.len() > LARGEST_DEBLENDED {
-        return vec![Component { pixels, is_blended: false }];
-    }
-    let total: f32 = pixels.iter().map(|place| light[*place]).sum();
-    let smallest = parameters.contrast * total;
-    let place_of: HashMap<(usize, usize), u32> =
-        pixels.iter().enumerate().map(|(index, place)| (*place, index as u32)).collect();
-    let (height, width) = light.dim();
-    let mut basin_of = vec![usize::MAX; pixels.len()];
-    let mut basins: Vec<Basin> = Vec::new();
-    for (index, &(row, column)) in pixels.iter().enumerate() {
-        let level = light[[row, column]];
-        let mut around: Vec<usize> = neighbours(row, column, height, width)
-            .filter_map(|place| place_of.get(&place))
-            .filter(|other| (**other as usize) < index)
-            .map(|other| root(&basins, basin_of[*other as usize]))
-            .collect();
-        around.sort_unstable();
-        around.dedup();
-        let home = if around.is_empty() {
-            basins.push(Basin {
-                peak_significance: significance[[row, column]],
-                sum: 0.0,
-                pixels: Vec::new(),
-                parent: None,
-                is_source: false,
-            });
-            basins.len() - 1
-        } else {
-            meet(&mut basins, &around, level, significance[[row, column]], smallest)
-        };
-        basin_of[index] = home;
-        basins[home].sum += level;
-        basins[home].pixels.push(index as u32);
-    }
-    let roots: Vec<usize> =
-        (0..basins.len()).filter(|index| basins[*index].parent.is_none()).collect();
-    let is_blended = roots.len() > 1;
-    roots
-        .into_iter()
-        .map(|index| Component {
-            pixels: basins[index].pixels.iter().map(|place| pixels[*place as usize]).collect(),
-            is_blended,
-        })
-        .filter(|component| component.pixels.len() >= parameters.minimum_pixels || !is_blended)
-        .collect()
-}
-
-fn root(basins: &[Basin], mut index: usize) -> usize {
-    while let Some(parent) = basins[index].parent {
-        index = parent;
+fn root(parents: &mut [u32], mut index: u32) -> u32 {
+    while parents[index as usize] != index {
+        let grandparent = parents[parents[index as usize] as usize];
+        parents[index as usize] = grandparent;
+        index = grandparent;
     }
     index
 }
 
-/// Basins meet at a pixel of `level`: those that are not sources of their own go into the one with the highest peak, which is
-/// returned.
-fn meet(
-    basins: &mut [Basin],
-    around: &[usize],
-    level: f32,
-    significance: f32,
-    smallest: f32,
-) -> usize {
-    let highest = |basins: &[Basin]| {
-        around
-            .iter()
-            .copied()
-            .max_by(|left, right| {
-                let (a, b) = (&basins[*left], &basins[*right]);
-                a.peak_significance.total_cmp(&b.peak_significance).then(right.cmp(left))
-            })
-            .unwrap_or(around[0])
-    };
-    let main = highest(basins);
-    for &other in around {
-        if other == main {
-            continue;
-        }
-        let basin = &basins[other];
-        let above = basin.sum - level * basin.pixels.len() as f32;
-        let stands_clear = basin.peak_significance - significance > SADDLE_SIGMA;
-        let is_source = basin.is_source || (above > smallest && stands_clear);
-        if is_source {
-            basins[other].is_source = true;
-            continue;
-        }
-        let taken = std::mem::take(&mut basins[other].pixels);
-        let sum = basins[other].sum;
-        basins[other].parent = Some(main);
-        basins[main].pixels.extend(taken);
-        basins[main].sum += sum;
+/// The root of a component is its first run.
+fn join(parents: &mut [u32], a: u32, b: u32) {
+    let (a, b) = (root(parents, a), root(parents, b));
+    let (first, second) = (a.min(b), a.max(b));
+    parents[second as usize] = first;
+}
+
+/// Sorts the runs by component, dropping those of too few pixels.
+fn gather(runs: &[Run], parents: &mut [u32], minimum_pixels: usize) -> Components {
+    let mut pixels = vec![0usize; runs.len()];
+    let mut counts = vec![0usize; runs.len()];
+    for (index, run) in runs.iter().enumerate() {
+        let component = root(parents, index as u32) as usize;
+        pixels[component] += (run.end - run.start) as usize;
+        counts[component] += 1;
     }
-    main
+    let mut starts = vec![0];
+    let mut next = vec![usize::MAX; runs.len()];
+    let mut total = 0;
+    for (component, &count) in counts.iter().enumerate() {
+        if count > 0 && pixels[component] >= minimum_pixels.max(1) {
+            next[component] = total;
+            total += count;
+            starts.push(total);
+        }
+    }
+    let mut sorted = vec![Run { row: 0, start: 0, end: 0 }; total];
+    for (index, run) in runs.iter().enumerate() {
+        let component = root(parents, index as u32) as usize;
+        if next[component] != usize::MAX {
+            sorted[next[component]] = *run;
+            next[component] += 1;
+        }
+    }
+    Components { runs: sorted, starts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Labels by filling from each pixel in turn.
+    fn filled(plane: &[f32], width: usize, minimum_pixels: usize) -> Vec<Vec<usize>> {
+        let height = plane.len() / width;
+        let mut seen = vec![false; plane.len()];
+        let mut components = Vec::new();
+        for start in 0..plane.len() {
+            if seen[start] || plane[start] <= 0.5 {
+                continue;
+            }
+            let (mut stack, mut pixels) = (vec![start], Vec::new());
+            seen[start] = true;
+            while let Some(pixel) = stack.pop() {
+                pixels.push(pixel);
+                let (y, x) = (pixel / width, pixel % width);
+                for v in y.saturating_sub(1)..(y + 2).min(height) {
+                    for u in x.saturating_sub(1)..(x + 2).min(width) {
+                        let near = v * width + u;
+                        if !seen[near] && plane[near] > 0.5 {
+                            seen[near] = true;
+                            stack.push(near);
+                        }
+                    }
+                }
+            }
+            pixels.sort_unstable();
+            if pixels.len() >= minimum_pixels {
+                components.push(pixels);
+            }
+        }
+        components
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_those_of_a_flood_fill(
+            bits in prop::collection::vec(prop::bool::weighted(0.4), 12 * 9),
+            minimum in 1usize..5,
+        ) {
+            let plane: Vec<f32> = bits.iter().map(|&bit| f32::from(u8::from(bit))).collect();
+            let components = connected(&plane, 12, 0.5, minimum);
+            let found: Vec<Vec<usize>> = components
+                .iter()
+                .map(|runs| {
+                    runs.iter()
+                        .flat_map(|run| (run.start..run.end).map(|x| run.row as usize * 12 + x as usize))
+                        .collect()
+                })
+                .collect();
+            prop_assert_eq!(found, filled(&plane, 12, minimum));
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_below() {
+        assert_eq!(connected(&[f32::NAN; 9], 3, 0.0, 1).iter().count(), 0);
+        assert_eq!(connected(&[], 0, 0.0, 1).iter().count(), 0);
+        assert_eq!(connected(&[1.0; 9], 3, 0.0, 9).iter().count(), 1);
+        assert_eq!(connected(&[1.0; 9], 3, 0.0, 10).iter().count(), 0);
+    }
 }

@@ -53,6 +53,10 @@ impl<'a> Planes<'a> {
         Self::row(&self.data, row, self.width)
     }
 
+    pub fn variance_row(&self, row: usize) -> &[f32] {
+        Self::row(&self.variance, row, self.width)
+    }
+
     pub fn mask_row(&self, row: usize) -> &[u8] {
         Self::row(&self.mask, row, self.width)
     }
@@ -87,6 +91,33 @@ impl<'a> Planes<'a> {
         }
     }
 
+    /// Light of a pixel for a sum about (`x`, `y`) over source `label`. Where it is unusable or another source's, that of the
+    /// pixel on the other side of the centre, as sources are nearly symmetric; none where that will not do either.
+    pub fn own_light(
+        &self,
+        row: usize,
+        column: usize,
+        x: f64,
+        y: f64,
+        owners: &Owners,
+        label: u32,
+    ) -> Pixel {
+        let pixel = self.pixel(row, column);
+        if pixel.usable && !owners.is_foreign(row, column, label) {
+            return pixel;
+        }
+        let (mirror_x, mirror_y) =
+            ((2.0 * x).round() - column as f64, (2.0 * y).round() - row as f64);
+        if self.contains(mirror_x, mirror_y) {
+            let (row, column) = (mirror_y as usize, mirror_x as usize);
+            let mirror = self.pixel(row, column);
+            if mirror.usable && !owners.is_foreign(row, column, label) {
+                return mirror;
+            }
+        }
+        Pixel { signal: 0.0, usable: false, ..pixel }
+    }
+
     /// Is the position on the image (pixel centres at integers)?
     pub fn contains(&self, x: f64, y: f64) -> bool {
         x >= -0.5 && y >= -0.5 && x < self.width as f64 - 0.5 && y < self.height as f64 - 0.5
@@ -100,6 +131,47 @@ impl<'a> Planes<'a> {
         radius: f64,
     ) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         (span(y, radius, self.height), span(x, radius, self.width))
+    }
+}
+
+/// To which detection each pixel belongs. Empty: to none.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    width: usize,
+    /// Label of each pixel, row-major; 0 for none.
+    labels: Vec<u32>,
+    /// Whether the detection of each label, from 1, is still one.
+    alive: Vec<bool>,
+}
+
+impl Owners {
+    pub fn new(height: usize, width: usize) -> Self {
+        // Zeroed memory is not touched until written to: the cost is that of the pixels of sources.
+        Self { width, labels: vec![0; height * width], alive: vec![false] }
+    }
+
+    /// A new label.
+    pub fn add(&mut self) -> u32 {
+        self.alive.push(true);
+        (self.alive.len() - 1) as u32
+    }
+
+    pub fn take(&mut self, row: usize, column: usize, label: u32) {
+        if let Some(owner) = self.labels.get_mut(row * self.width + column) {
+            *owner = label;
+        }
+    }
+
+    /// The pixels of `label` belong to none from now on.
+    pub fn remove(&mut self, label: u32) {
+        if let Some(alive) = self.alive.get_mut(label as usize) {
+            *alive = false;
+        }
+    }
+
+    fn is_foreign(&self, row: usize, column: usize, label: u32) -> bool {
+        let owner = self.labels.get(row * self.width + column).copied().unwrap_or(0);
+        owner != label && self.alive.get(owner as usize).copied().unwrap_or(false)
     }
 }
 

@@ -58,7 +58,7 @@ pub fn pixel_light(dx: f64, dy: f64, core: f64) -> f64 {
 /// Core radius of a Moffat profile of index 3 with this full width at half maximum.
 pub fn core_radius(fwhm: f64) -> f64 {
     // 2 √(2^(1/3) − 1)
-    fwhm / 1.019_649_081_066_204_7
+    fwhm / 1.019_649_057_067_917_3
 }
 
 /// Adds stars without noise, each within `reach` pixels of its centre.
