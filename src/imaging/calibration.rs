@@ -1,264 +1,23 @@
-//! Combination of calibration frames into masters, and reduction of a raw frame with them.
+//! Reduction of a raw frame with the masters: data numbers become electrons with variance and mask.
 
-use super::{CalibratedImage, Image, Mask, mask_bits};
+pub use super::bad_pixels::bad_pixels;
+pub use super::combination::{Combination, combine, combine_flats};
+pub use super::saturation::measured_saturation;
+use super::{CalibratedImage, Image, Mask, mask_bits, statistics};
 
-/// Pixels of a flat below this are too dark to be corrected.
-const SMALLEST_FLAT: f32 = 0.1;
-/// Bleeding: a pixel beside a saturated one in its column belongs to it while it stays above this share of saturation.
-const BLEED_SHARE: f32 = 0.6;
-/// Normal law: median absolute deviation to standard deviation.
-const NORMAL_DEVIATION: f32 = 1.4826;
-/// A pile-up holds at least so many pixels, and so many times those of the levels below it.
-const PILE_UP_PIXELS: usize = 20;
-const PILE_UP_FACTOR: f64 = 5.0;
-/// Width of the band at the top of the histogram that is looked at, as a share of the maximum.
-const PILE_UP_BAND: f32 = 0.01;
-/// Limits of a pixel's response relative to the flat's own surroundings.
-const FLAT_RESPONSE: std::ops::RangeInclusive<f32> = 0.5..=1.5;
-/// A column of the bias this many deviations from its neighbours is bad.
-const BAD_COLUMN_SIGMA: f32 = 10.0;
-
-/// How calibration frames are combined, pixel by pixel.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Combination {
-    Median,
-    /// Mean after rejection of values farther than `sigma` robust deviations from the median.
-    ClippedMean {
-        sigma: f32,
-    },
-}
-
+/// Why frames cannot be combined or reduced: always the caller's input, another try will not help.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
     #[error("no frames to combine")]
     NoFrames,
+    /// In [`reduce`] the index is 1 for the bias, 2 for the dark, 3 for the flat, 4 for the bad pixels; in [`combine_flats`] the
+    /// number of frames stands for bias or dark.
     #[error("frame {index} is {found:?} pixels, the first one {expected:?}")]
     ShapeMismatch { index: usize, found: (usize, usize), expected: (usize, usize) },
-}
-
-/// Combines frames of one shape. Memory: one output plane and one band of rows beside the inputs.
-pub fn combine(frames: &[Image], how: Combination) -> Result<Image, CalibrationError> {
-    let planes: Vec<Plane<'_>> = planes_of(frames)?
-        .into_iter()
-        .map(|image| Plane { image, scale: 1.0, offset: None })
-        .collect();
-    combine_planes(&planes, how)
-}
-
-/// Combines flats: each has bias and dark·t taken off (planes in data numbers; dark per second), is scaled to its own
-/// median, then combined; the result has median 1. `exposures_seconds` runs parallel to `frames`.
-pub fn combine_flats(
-    frames: &[Image],
-    exposures_seconds: &[f64],
-    bias: Option<&Image>,
-    dark_per_second: Option<&Image>,
-    how: Combination,
-) -> Result<Image, CalibrationError> {
-    let shape = planes_of(frames)?.first().map_or((0, 0), |image| image.dim());
-    for plane in [bias, dark_per_second].into_iter().flatten() {
-        if plane.dim() != shape {
-            let index = frames.len();
-            return Err(CalibrationError::ShapeMismatch {
-                index,
-                found: plane.dim(),
-                expected: shape,
-            });
-        }
-    }
-    let mut scaled = Vec::with_capacity(frames.len());
-    for (index, frame) in frames.iter().enumerate() {
-        let seconds = exposures_seconds.get(index).copied().unwrap_or(0.0) as f32;
-        let mut plane = frame.clone();
-        if let Some(bias) = bias {
-            plane -= bias;
-        }
-        if let Some(dark) = dark_per_second {
-            plane.zip_mut_with(dark, |value, dark| *value -= dark * seconds);
-        }
-        let level = median_of(plane.iter().copied()).unwrap_or(1.0);
-        let level = if level.abs() > f32::EPSILON { level } else { 1.0 };
-        plane.mapv_inplace(|value| value / level);
-        scaled.push(plane);
-    }
-    let mut flat = combine(&scaled, how)?;
-    if let Some(level) = median_of(flat.iter().copied())
-        && level > 0.0
-    {
-        flat.mapv_inplace(|value| value / level);
-    }
-    Ok(flat)
-}
-
-struct Plane<'a> {
-    image: &'a Image,
-    scale: f32,
-    offset: Option<&'a Image>,
-}
-
-impl Plane<'_> {
-    fn value(&self, index: usize, data: &[f32], offset: Option<&[f32]>) -> f32 {
-        let value = data[index] - offset.map_or(0.0, |offset| offset[index]);
-        value * self.scale
-    }
-}
-
-fn planes_of(frames: &[Image]) -> Result<Vec<&Image>, CalibrationError> {
-    let expected = frames.first().ok_or(CalibrationError::NoFrames)?.dim();
-    for (index, frame) in frames.iter().enumerate() {
-        if frame.dim() != expected {
-            return Err(CalibrationError::ShapeMismatch { index, found: frame.dim(), expected });
-        }
-    }
-    Ok(frames.iter().collect())
-}
-
-fn combine_planes(planes: &[Plane<'_>], how: Combination) -> Result<Image, CalibrationError> {
-    let shape = planes.first().ok_or(CalibrationError::NoFrames)?.image.dim();
-    let contiguous: Vec<_> = planes.iter().map(|plane| plane.image.as_standard_layout()).collect();
-    let offsets: Vec<_> =
-        planes.iter().map(|plane| plane.offset.map(|o| o.as_standard_layout())).collect();
-    let mut combined = Image::zeros(shape);
-    let mut values = vec![0.0_f32; planes.len()];
-    let mut deviations = vec![0.0_f32; planes.len()];
-    for (index, output) in combined.iter_mut().enumerate() {
-        for (slot, ((plane, data), offset)) in
-            values.iter_mut().zip(planes.iter().zip(&contiguous).zip(&offsets))
-        {
-            let data = data.as_slice().unwrap_or(&[]);
-            let offset = offset.as_ref().and_then(|offset| offset.as_slice());
-            *slot = plane.value(index, data, offset);
-        }
-        *output = match how {
-            Combination::Median => median_sorted(&mut values),
-            Combination::ClippedMean { sigma } => clipped_mean(&mut values, &mut deviations, sigma),
-        };
-    }
-    Ok(combined)
-}
-
-/// Median of values that may be reordered.
-fn median_sorted(values: &mut [f32]) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    let middle = values.len() / 2;
-    match values {
-        [] => 0.0,
-        _ if values.len() % 2 == 1 => values[middle],
-        _ => f32::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-fn clipped_mean(values: &mut [f32], deviations: &mut [f32], sigma: f32) -> f32 {
-    let centre = median_sorted(values);
-    for (deviation, value) in deviations.iter_mut().zip(values.iter()) {
-        *deviation = (value - centre).abs();
-    }
-    let scatter = NORMAL_DEVIATION * median_sorted(deviations);
-    let (mut sum, mut count) = (0.0_f64, 0_u32);
-    for value in values.iter() {
-        // With whole numbers half of the values may be the median itself: then the scatter is zero and a step of one counts.
-        if (value - centre).abs() <= sigma * scatter.max(0.5) {
-            sum += f64::from(*value);
-            count += 1;
-        }
-    }
-    if count == 0 { centre } else { (sum / f64::from(count)) as f32 }
-}
-
-fn median_of(values: impl Iterator<Item = f32>) -> Option<f32> {
-    let mut finite: Vec<f32> = values.filter(|value| value.is_finite()).collect();
-    let middle = finite.len() / 2;
-    if finite.is_empty() {
-        return None;
-    }
-    let (_, median, _) = finite.select_nth_unstable_by(middle, f32::total_cmp);
-    Some(*median)
-}
-
-/// Level (data numbers) at which values pile up at the top of the histogram, if they do: saturation
-/// measured, not assumed (anchors.md C3, trap 1). `None` when the maximum is not a pile-up.
-pub fn measured_saturation(raw: &Image) -> Option<f32> {
-    let maximum = raw.iter().copied().filter(|value| value.is_finite()).reduce(f32::max)?;
-    if maximum <= 0.0 {
-        return None;
-    }
-    let band = PILE_UP_BAND * maximum;
-    let count_in = |low: f32, high: f32| raw.iter().filter(|v| **v > low && **v <= high).count();
-    let top = count_in(maximum - band, maximum);
-    if top == raw.len() || top < PILE_UP_PIXELS {
-        // A frame that is flat within a hundredth is saturated everywhere only if it has no noise at all.
-        let lowest = raw.iter().copied().filter(|value| value.is_finite()).fold(maximum, f32::min);
-        return (top == raw.len() && lowest == maximum).then_some(maximum);
-    }
-    let below = count_in(maximum - 4.0 * band, maximum - band) as f64 / 3.0;
-    (top as f64 > PILE_UP_FACTOR * below.max(1.0)).then_some(maximum - band)
-}
-
-/// Dead and hot pixels and bad columns seen in the masters themselves: flat response below 0.5 or above
-/// 1.5 of its surroundings, dark rate above `hot_sigma` robust deviations, bias columns that stand out. `None` without any master.
-pub fn bad_pixels(
-    bias: Option<&Image>,
-    dark_per_second: Option<&Image>,
-    flat: Option<&Image>,
-    hot_sigma: f32,
-) -> Option<Mask> {
-    let shape = [bias, dark_per_second, flat].into_iter().flatten().next()?.dim();
-    let mut mask = Mask::zeros(shape);
-    if let Some(dark) = dark_per_second.filter(|dark| dark.dim() == shape)
-        && let Some(centre) = median_of(dark.iter().copied())
-        && let Some(deviation) = median_of(dark.iter().map(|value| (value - centre).abs()))
-    {
-        let limit = centre + hot_sigma * (NORMAL_DEVIATION * deviation).max(f32::EPSILON);
-        mask.zip_mut_with(dark, |bits, value| {
-            if value.is_nan() || *value > limit {
-                *bits |= mask_bits::BAD;
-            }
-        });
-    }
-    if let Some(flat) = flat.filter(|flat| flat.dim() == shape) {
-        mark_odd_response(flat, &mut mask);
-    }
-    if let Some(bias) = bias.filter(|bias| bias.dim() == shape) {
-        mark_bad_columns(bias, &mut mask);
-    }
-    Some(mask)
-}
-
-/// A pixel is compared with the median of the pixels a few columns to both sides, so that vignetting does not count.
-fn mark_odd_response(flat: &Image, mask: &mut Mask) {
-    const REACH: usize = 7;
-    let (rows, columns) = flat.dim();
-    let mut window = Vec::with_capacity(2 * REACH + 1);
-    for row in 0..rows {
-        for column in 0..columns {
-            let low = column.saturating_sub(REACH);
-            let high = (column + REACH + 1).min(columns);
-            window.clear();
-            window.extend((low..high).map(|other| flat[[row, other]]));
-            let level = median_sorted(&mut window);
-            let response = flat[[row, column]] / level;
-            if !FLAT_RESPONSE.contains(&response) {
-                mask[[row, column]] |= mask_bits::BAD;
-            }
-        }
-    }
-}
-
-fn mark_bad_columns(bias: &Image, mask: &mut Mask) {
-    let levels: Vec<f32> = bias
-        .columns()
-        .into_iter()
-        .map(|column| median_of(column.iter().copied()).unwrap_or(0.0))
-        .collect();
-    let Some(centre) = median_of(levels.iter().copied()) else { return };
-    let deviation = median_of(levels.iter().map(|level| (level - centre).abs())).unwrap_or(0.0);
-    let limit = BAD_COLUMN_SIGMA * (NORMAL_DEVIATION * deviation).max(1.0);
-    for (index, level) in levels.iter().enumerate() {
-        if (level - centre).abs() > limit {
-            for bits in mask.column_mut(index) {
-                *bits |= mask_bits::BAD;
-            }
-        }
-    }
+    #[error("{exposures} exposure times for {frames} frames")]
+    ExposureCount { frames: usize, exposures: usize },
+    #[error("flat {index} has no light in it: its median is {median} without bias and dark")]
+    NoLight { index: usize, median: f32 },
 }
 
 /// All that the reduction of one frame needs. Planes in data numbers.
@@ -278,92 +37,241 @@ pub struct ReductionInputs<'a> {
     pub saturation: f64,
 }
 
+/// A pixel with less response than this is not used.
+const LEAST_RESPONSE: f32 = 0.1;
+
 /// `gain · (raw − bias − dark·t) / flat` in electrons, with the variance
 /// `(max(signal, 0) + read noise²) / flat²` (signal in electrons before the flat) and the mask: bad, saturated, bleeding columns beside
-/// saturated pixels. One pass over the pixels. Pixels with a flat below 0.1 are bad and set to 0.
+/// saturated pixels. One pass over the pixels. Pixels with a flat below 0.1 are bad and set to 0, as are those that are not finite;
+/// their variance is that of a flat of 1.
+///
+/// # Errors
+/// [`CalibrationError::ShapeMismatch`] if the planes differ in shape.
 pub fn reduce(inputs: &ReductionInputs<'_>) -> Result<CalibratedImage, CalibrationError> {
     let shape = inputs.raw.dim();
-    let planes = [inputs.bias, inputs.dark_per_second, inputs.flat];
-    for (index, plane) in planes.iter().enumerate() {
-        if let Some(plane) = plane
-            && plane.dim() != shape
-        {
-            let found = plane.dim();
+    let found = [
+        inputs.bias.map(Image::dim),
+        inputs.dark_per_second.map(Image::dim),
+        inputs.flat.map(Image::dim),
+        inputs.bad_pixels.map(Mask::dim),
+    ];
+    for (index, found) in (1..).zip(found) {
+        if let Some(found) = found.filter(|&found| found != shape) {
             return Err(CalibrationError::ShapeMismatch { index, found, expected: shape });
         }
     }
-    if let Some(mask) = inputs.bad_pixels
-        && mask.dim() != shape
-    {
-        let found = mask.dim();
-        return Err(CalibrationError::ShapeMismatch {
-            index: planes.len(),
-            found,
-            expected: shape,
-        });
-    }
-    let raw = inputs.raw.as_standard_layout();
-    let [bias, dark, flat] = planes.map(|plane| plane.map(|plane| plane.as_standard_layout()));
-    let known_bad = inputs.bad_pixels.map(|mask| mask.as_standard_layout());
-    let raw = raw.as_slice().unwrap_or(&[]);
-    let bias = bias.as_ref().and_then(|plane| plane.as_slice());
-    let dark = dark.as_ref().and_then(|plane| plane.as_slice());
-    let flat = flat.as_ref().and_then(|plane| plane.as_slice());
-    let known_bad = known_bad.as_ref().and_then(|plane| plane.as_slice());
-
     let gain = inputs.gain_electrons as f32;
-    let seconds = inputs.exposure_seconds as f32;
     let read_variance = (inputs.read_noise_electrons * inputs.read_noise_electrons) as f32;
+    let seconds = inputs.exposure_seconds as f32;
     let saturation = inputs.saturation as f32;
-    let mut data = Image::zeros(shape);
-    let mut variance = Image::zeros(shape);
-    let mut mask = Mask::zeros(shape);
-    let outputs = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
-    for (index, ((value, noise), bits)) in outputs.enumerate() {
-        let pixel = raw[index];
-        *bits = known_bad.map_or(0, |known| known[index]);
-        if pixel >= saturation {
-            *bits |= mask_bits::SATURATED;
+    let mut reduced = CalibratedImage {
+        data: Image::zeros(shape),
+        variance: Image::zeros(shape),
+        mask: Mask::zeros(shape),
+    };
+    let mut has_saturated = false;
+    for row in 0..shape.0 {
+        let raw = inputs.raw.row(row);
+        let bias = inputs.bias.map(|plane| plane.row(row));
+        let dark = inputs.dark_per_second.map(|plane| plane.row(row));
+        let flat = inputs.flat.map(|plane| plane.row(row));
+        let bad = inputs.bad_pixels.map(|plane| plane.row(row));
+        let mut data = reduced.data.row_mut(row);
+        let mut variance = reduced.variance.row_mut(row);
+        let mut mask = reduced.mask.row_mut(row);
+        for column in 0..shape.1 {
+            let mut counts = raw[column];
+            let mut flags = bad.as_ref().map_or(0, |plane| plane[column]);
+            if counts >= saturation {
+                flags |= mask_bits::SATURATED;
+                has_saturated = true;
+            }
+            if let Some(plane) = &bias {
+                counts -= plane[column];
+            }
+            if let Some(plane) = &dark {
+                counts -= plane[column] * seconds;
+            }
+            let signal = gain * counts;
+            let response = flat.as_ref().map_or(1.0, |plane| plane[column]);
+            let noise = signal.max(0.0) + read_variance;
+            if signal.is_finite() && response.is_finite() && response >= LEAST_RESPONSE {
+                data[column] = signal / response;
+                variance[column] = noise / (response * response);
+            } else {
+                flags |= mask_bits::BAD;
+                variance[column] = if noise.is_finite() { noise } else { read_variance };
+            }
+            mask[column] = flags;
         }
-        let response = flat.map_or(1.0, |flat| flat[index]);
-        if !(pixel.is_finite() && response >= SMALLEST_FLAT) {
-            *bits |= mask_bits::BAD;
-            *noise = read_variance;
-            continue;
-        }
-        let pedestal = bias.map_or(0.0, |bias| bias[index]);
-        let dark = dark.map_or(0.0, |dark| dark[index] * seconds);
-        // The dark current is gone from the value but not from its noise.
-        let charge = gain * (pixel - pedestal);
-        *value = (charge - gain * dark) / response;
-        *noise = (charge.max(0.0) + read_variance) / (response * response);
     }
-    mark_bleeding(inputs.raw, saturation, &mut mask);
-    Ok(CalibratedImage { data, variance, mask })
+    if has_saturated {
+        mark_bleeding(inputs, &mut reduced.mask);
+    }
+    Ok(reduced)
 }
 
-/// From each saturated pixel up and down its column, as long as the pixels stay near saturation, and one further.
-fn mark_bleeding(raw: &Image, saturation: f32, mask: &mut Mask) {
-    let (rows, columns) = raw.dim();
-    let limit = BLEED_SHARE * saturation;
+/// Columns on each side with which a pixel of a bleeding column is compared: beyond a few columns that bleed together, within the
+/// reach of the same star.
+const BLEED_REACH: std::ops::RangeInclusive<usize> = 3..=8;
+/// A bleeding pixel stands above its neighbours by so many deviations of their noise, and is so many times as bright above the sky:
+/// along a column the wings of a star stay nearer to their neighbours than that.
+const BLEED_SIGMA: f32 = 5.0;
+const BLEED_CONTRAST: f32 = 2.0;
+/// Pixels from which the sky level is taken.
+const SKY_SAMPLE: usize = 1 << 18;
+
+/// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
+fn mark_bleeding(inputs: &ReductionInputs<'_>, mask: &mut Mask) {
+    let (rows, columns) = mask.dim();
+    let step = inputs.raw.len().div_ceil(SKY_SAMPLE).max(1);
+    let mut sample: Vec<f32> = inputs.raw.iter().step_by(step).copied().collect();
+    let sky = statistics::median_in_place(&mut sample).unwrap_or(0.0);
     for column in 0..columns {
         for row in 0..rows {
-            if mask[[row, column]] & mask_bits::SATURATED == 0 {
+            if mask[(row, column)] & mask_bits::SATURATED == 0 {
                 continue;
             }
-            let above = (row + 1)..rows;
-            let below = (0..row).rev();
-            for direction in [above.collect::<Vec<_>>(), below.collect()] {
-                for other in direction {
-                    let bits = &mut mask[[other, column]];
-                    if *bits & (mask_bits::SATURATED | mask_bits::BLEED) != 0 {
+            let mut follow = |path: &mut dyn Iterator<Item = usize>| {
+                for row in path {
+                    if mask[(row, column)] & (mask_bits::SATURATED | mask_bits::BLEED) != 0
+                        || !is_bleeding(inputs, sky, row, column)
+                    {
                         break;
                     }
-                    *bits |= mask_bits::BLEED;
-                    if raw[[other, column]] < limit {
-                        break;
-                    }
+                    mask[(row, column)] |= mask_bits::BLEED;
                 }
+            };
+            follow(&mut (0..row).rev());
+            follow(&mut (row + 1..rows));
+        }
+    }
+}
+
+fn is_bleeding(inputs: &ReductionInputs<'_>, sky: f32, row: usize, column: usize) -> bool {
+    let line = inputs.raw.row(row);
+    let mut beside: Vec<f32> = BLEED_REACH
+        .flat_map(|reach| [column.checked_sub(reach), column.checked_add(reach)])
+        .flatten()
+        .filter_map(|place| line.get(place).copied())
+        .collect();
+    let Some(level) = statistics::median_in_place(&mut beside) else { return false };
+    let value = line[column];
+    let gain = inputs.gain_electrons as f32;
+    let bias = inputs.bias.map_or(0.0, |bias| bias[(row, column)]);
+    let read_noise = inputs.read_noise_electrons as f32 / gain;
+    let noise = ((level - bias).max(0.0) / gain + read_noise * read_noise).sqrt();
+    value - level > BLEED_SIGMA * noise && value - sky > BLEED_CONTRAST * (level - sky)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    const ORACLE: &str = include_str!("../../tests/oracles/calibration.json");
+
+    fn inputs(raw: &Image) -> ReductionInputs<'_> {
+        ReductionInputs {
+            raw,
+            bias: None,
+            dark_per_second: None,
+            flat: None,
+            bad_pixels: None,
+            exposure_seconds: 60.0,
+            gain_electrons: 6.2,
+            read_noise_electrons: 8.0,
+            saturation: 7000.0,
+        }
+    }
+
+    /// As in tests/oracles/calibration.py.
+    fn remainder(salt: usize) -> Image {
+        Array2::from_shape_fn((5, 37), |(row, column)| {
+            let seed = salt * 7919 + row * 104_729 + column * 1_299_709;
+            (seed * seed % 97) as f32
+        })
+    }
+
+    #[test]
+    fn a_reduced_frame_is_the_formula_of_numpy() {
+        let oracle: serde_json::Value = serde_json::from_str(ORACLE).unwrap();
+        let raw = remainder(1) * 20.0 + 310.0;
+        let bias = remainder(2) * 0.1 + 300.0;
+        let dark = remainder(3) * 0.001;
+        let flat = remainder(4) * 0.004 + 0.8;
+        let reduced = reduce(&ReductionInputs {
+            bias: Some(&bias),
+            dark_per_second: Some(&dark),
+            flat: Some(&flat),
+            ..inputs(&raw)
+        })
+        .unwrap();
+        for (plane, name) in [(&reduced.data, "reduced"), (&reduced.variance, "variance")] {
+            for (found, expected) in plane.iter().zip(oracle[name].as_array().unwrap()) {
+                let expected = expected.as_f64().unwrap();
+                // Tolerance: 32-bit rounding of the raw value (2400) in electrons, twice.
+                let tolerance = 2e-7 * expected.abs() + 2e-3;
+                assert!(
+                    (f64::from(*found) - expected).abs() < tolerance,
+                    "{name}: {found} {expected}"
+                );
+            }
+        }
+        assert!(reduced.mask.iter().all(|&flags| flags == 0));
+    }
+
+    #[test]
+    fn unusable_pixels_are_zero_and_flagged() {
+        let mut raw = Image::from_elem((2, 3), 100.0);
+        raw[(0, 0)] = f32::NAN;
+        raw[(1, 2)] = 7000.0;
+        let mut flat = Image::from_elem((2, 3), 1.0);
+        flat[(0, 1)] = 0.05;
+        flat[(0, 2)] = f32::NAN;
+        let mut bad = Mask::zeros((2, 3));
+        bad[(1, 0)] = mask_bits::BAD;
+        let reduced =
+            reduce(&ReductionInputs { flat: Some(&flat), bad_pixels: Some(&bad), ..inputs(&raw) })
+                .unwrap();
+        let flags: Vec<u8> = reduced.mask.iter().copied().collect();
+        assert_eq!(flags, [1, 1, 1, 1, 0, mask_bits::SATURATED]);
+        assert_eq!(reduced.data.row(0).to_vec(), [0.0, 0.0, 0.0]);
+        assert_eq!(reduced.data[(1, 0)], 620.0);
+        assert!(reduced.variance.iter().all(|&variance| variance.is_finite() && variance > 0.0));
+        let small = Image::zeros((1, 1));
+        let error = reduce(&ReductionInputs { flat: Some(&small), ..inputs(&raw) }).unwrap_err();
+        assert_eq!(
+            error,
+            CalibrationError::ShapeMismatch { index: 3, found: (1, 1), expected: (2, 3) }
+        );
+    }
+
+    #[test]
+    fn a_bleeding_column_is_followed_and_the_wings_of_a_star_are_not() {
+        let star = |row: usize, column: usize| {
+            let radius = (row as f32 - 60.0).powi(2) + (column as f32 - 40.0).powi(2);
+            200_000.0 * (1.0 + radius / 10.0).powf(-3.0)
+        };
+        let mut raw = Array2::from_shape_fn((120, 80), |(row, column)| 310.0 + star(row, column));
+        for row in 30..100 {
+            raw[(row, 40)] += 4000.0;
+        }
+        raw.mapv_inplace(|value: f32| value.min(7000.0));
+        let reduced = reduce(&inputs(&raw)).unwrap();
+        let column: Vec<u8> = reduced.mask.column(40).to_vec();
+        assert!(
+            column[30..100]
+                .iter()
+                .all(|&flags| flags & (mask_bits::BLEED | mask_bits::SATURATED) != 0)
+        );
+        assert_eq!(column[30], mask_bits::BLEED);
+        assert_eq!(column[60], mask_bits::SATURATED);
+        assert!(column[..30].iter().chain(&column[100..]).all(|&flags| flags == 0));
+        // Beside the column only the star's steep core, next to its saturated pixels, is taken for bleeding.
+        for ((row, column), flags) in reduced.mask.indexed_iter() {
+            if column != 40 && flags & mask_bits::BLEED != 0 {
+                assert!(row.abs_diff(60) < 12 && column.abs_diff(40) < 9, "{row} {column}");
             }
         }
     }

@@ -183,7 +183,7 @@ fn detected(oracle: &Value) -> Detections {
     detect(&image, &background, &parameters)
 }
 
-fn nearest<'a>(sources: &'a [Source], x: f64, y: f64) -> (&'a Source, f64) {
+fn nearest(sources: &[Source], x: f64, y: f64) -> (&Source, f64) {
     let distance = |source: &Source| (source.x - x).hypot(source.y - y);
     let source =
         sources.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("sources");

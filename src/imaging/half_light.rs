@@ -67,7 +67,7 @@ pub(super) fn measure(
     };
     let total_radius = (TOTAL_REACH * first_moment).clamp(SMALLEST_TOTAL, moment_reach);
     let total = within(&lights, total_radius);
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return None;
     }
     let radius = radius_of_share(&lights, 0.5 * total, total_radius)?;
