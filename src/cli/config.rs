@@ -85,7 +85,7 @@ pub fn run(command: ConfigCommand) -> Result<(), Failure> {
 fn check_embedded_pipelines() -> Result<(), ConfigError> {
     let gp1 = Gp1Config::embedded()?;
     for section in &gp1.pipelines {
-        PipelineSet::read(&gp1.configuration_directory(section))?;
+        gp1.pipeline_set(section)?;
     }
     Ok(())
 }

@@ -81,8 +81,7 @@ pub fn gp1(arguments: Gp1Arguments) -> Result<(), Failure> {
     let mut pipelines = Vec::new();
     let mut common = None;
     for section in &config.pipelines {
-        let mut set = PipelineSet::read(&config.configuration_directory(section))
-            .map_err(super::config::failure)?;
+        let mut set = config.pipeline_set(section).map_err(super::config::failure)?;
         set.map_paths(&paths);
         let Pipeline { settings, tools } =
             batch_tools::pipeline(&section.name, &set, section.workspace_dir.clone(), &catalogue)?;

@@ -2,7 +2,7 @@
 
 use crate::products::ProductSettings;
 use crate::{
-    config::{ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap, PipelineSet},
+    config::{ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap},
     fits::KeywordMap,
     gp1::{
         router::{Route, Router},
@@ -37,7 +37,7 @@ impl Pipelines {
         let mut instances = Vec::new();
         let mut routes = Vec::new();
         for section in &gp1.pipelines {
-            let mut set = PipelineSet::read(&gp1.configuration_directory(section))?;
+            let mut set = gp1.pipeline_set(section)?;
             set.map_paths(paths);
             let directory =
                 workspace.map_or_else(|| section.workspace_dir.clone(), Path::to_path_buf);

@@ -258,7 +258,7 @@ fn flux_points(
     inputs: &CandidateInputs<'_>,
     points: &[PlacePoint],
 ) -> BTreeMap<String, Vec<FluxPoint>> {
-    let spoiled = mask_bits::SATURATED | mask_bits::BLEED | mask_bits::BAD | mask_bits::COSMIC;
+    let spoiled = mask_bits::SATURATED | mask_bits::BLEED;
     let mut by_filter: BTreeMap<String, Vec<FluxPoint>> = BTreeMap::new();
     for point in points.iter().filter(|point| point.mask_bits & spoiled == 0) {
         let Some(frame) = inputs.frames.get(point.frame) else { continue };

@@ -1,7 +1,8 @@
 //! Flux at given places of an image, whether or not a source is seen there.
 
 use crate::imaging::{
-    CalibratedImage, aperture::measure, background::Background, wcs::TangentPlane,
+    CalibratedImage, aperture::measure_star, background::Background, star_profile::StarProfile,
+    wcs::TangentPlane,
 };
 use crate::model::{SkyPosition, Source};
 
@@ -40,14 +41,14 @@ pub fn measure_places(
     places: &[SkyPosition],
     _neighbours: &[Neighbour],
 ) -> Vec<Option<ForcedFlux>> {
+    let radius = field.aperture_radius_pixels;
+    let fwhm = field.fwhm_pixels.unwrap_or(radius);
+    let profile = StarProfile::measure(field.image, field.background, field.sources, radius, fwhm);
     places
         .iter()
         .map(|place| {
             let (x, y) = field.wcs.sky_to_pixel(*place)?;
-            let sum = measure(field.image, field.background, x, y, field.aperture_radius_pixels)?;
-            if sum.lost_area_pixels > 0.5 * sum.area_pixels {
-                return None;
-            }
+            let sum = measure_star(field.image, field.background, (x, y), radius, &profile)?;
             let own = sum.flux_electrons.max(0.0);
             let sky = (sum.flux_error_electrons.powi(2) - own).max(1.0).sqrt();
             Some(ForcedFlux {

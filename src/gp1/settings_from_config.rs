@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_shipped_pipelines_are_the_defaults_with_their_steps() {
         let of = |name: &str| {
-            let set = PipelineSet::read(Path::new("pipelines").join(name).as_path()).unwrap();
+            let set = PipelineSet::embedded(&Path::new("pipelines").join(name)).unwrap();
             InstanceSettings::from_config(name, &set, "calibrated")
         };
         assert_eq!(of("svom").steps, Steps::ALL);

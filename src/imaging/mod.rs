@@ -37,6 +37,7 @@ mod spline;
 pub mod stack;
 mod stack_pixel;
 pub mod star_pattern;
+pub mod star_profile;
 pub mod statistics;
 mod stellar_width;
 #[cfg(test)]
