@@ -69,9 +69,9 @@ impl Actor for AlertReceiver {
 }
 
 impl Supervised for AlertReceiver {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

@@ -98,9 +98,9 @@ impl Actor for CalibrationMaster {
 }
 
 impl Supervised for CalibrationMaster {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

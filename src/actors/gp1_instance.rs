@@ -150,9 +150,9 @@ impl Actor for Gp1Instance {
 }
 
 impl Supervised for Gp1Instance {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

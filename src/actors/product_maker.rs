@@ -77,9 +77,9 @@ impl Actor for ProductMaker {
 }
 
 impl Supervised for ProductMaker {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

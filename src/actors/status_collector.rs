@@ -83,9 +83,9 @@ impl Actor for StatusCollector {
 }
 
 impl Supervised for StatusCollector {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

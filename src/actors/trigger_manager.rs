@@ -121,9 +121,9 @@ impl Actor for TriggerManager {
 }
 
 impl Supervised for TriggerManager {
-    fn restarting(&mut self, context: &mut Self::Context) {
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
         *self = Self::new(self.settings.clone());
-        self.begin(context);
     }
 }
 

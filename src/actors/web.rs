@@ -82,8 +82,9 @@ impl Actor for WebActor {
 }
 
 impl Supervised for WebActor {
-    fn restarting(&mut self, context: &mut Self::Context) {
-        self.begin(context);
+    /// actix calls `started` again afterwards.
+    fn restarting(&mut self, _context: &mut Self::Context) {
+        *self = Self::new(self.settings.clone());
     }
 }
 

@@ -20,7 +20,8 @@ use std::{
 type ActorContext<A> = Pin<Box<ContextFut<A, Context<A>>>>;
 
 enum Phase {
-    Running,
+    /// With what holds the clock until the first poll after a restart: in it the actor takes its own hold.
+    Running { resuming: Option<WorkGuard> },
     /// Waiting for the next start; the simulated clock waits too.
     BackingOff {
         sleep: Pin<Box<tokio::time::Sleep>>,
@@ -56,9 +57,12 @@ where
         let this = self.get_mut();
         loop {
             let exit = match &mut this.phase {
-                Phase::Running => {
+                Phase::Running { resuming } => {
+                    let resuming = resuming.take();
                     this.kill.waker.register(task.waker());
-                    match this.poll_actor(task) {
+                    let polled = this.poll_actor(task);
+                    drop(resuming);
+                    match polled {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(exit) => exit,
                     }
@@ -71,8 +75,13 @@ where
                         Ok(true) => {
                             this.supervision.update(&this.name, ActorState::Running, None);
                             tracing::info!(actor = %this.name, "restarted");
-                            // Replacing the phase releases the clock: the actor has taken its own hold in `restarting`.
-                            this.phase = Phase::Running;
+                            let backing_off = std::mem::replace(
+                                &mut this.phase,
+                                Phase::Running { resuming: None },
+                            );
+                            if let Phase::BackingOff { guard, .. } = backing_off {
+                                this.phase = Phase::Running { resuming: Some(guard) };
+                            }
                             continue;
                         }
                         // Nobody holds its address any more: there is nothing to restart for.
@@ -104,7 +113,7 @@ where
     ) -> Self {
         Self {
             context: Some(context),
-            phase: Phase::Running,
+            phase: Phase::Running { resuming: None },
             failures: VecDeque::new(),
             backoff_step: 0,
             name,
@@ -178,9 +187,9 @@ where
         self.supervision.update(&self.name, ActorState::Restarting, Some(&exit));
         self.supervision.record(&self.name, "restarted", exit.to_string());
         let wait = self.next_backoff();
-        let guard = match std::mem::replace(&mut self.phase, Phase::Running) {
+        let guard = match std::mem::replace(&mut self.phase, Phase::Running { resuming: None }) {
             Phase::BackingOff { guard, .. } => guard,
-            Phase::Running => self.supervision.inner.clock.hold(),
+            Phase::Running { .. } => self.supervision.inner.clock.hold(),
         };
         self.phase = Phase::BackingOff { sleep: Box::pin(tokio::time::sleep(wait)), guard };
         Ok(())

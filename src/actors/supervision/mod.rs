@@ -3,8 +3,8 @@
 //! actix restarts an actor that stops itself, but an actor that panics is gone for ever, with its mail. Here each actor's context is
 //! polled inside `catch_unwind`: whatever ends it (a handler, a future, a timer that panics; a stop), it is restarted after a
 //! backoff with the same address and the mail that waits in its mailbox. Only the message being handled is lost; the work it stood for
-//! is in the journal. `Supervised::restarting` must rebuild the actor from its settings and the journal: state left by a
-//! panic is never trusted. Too many restarts in a period escalate: the controller ends with a non-zero exit code.
+//! is in the journal. `Supervised::restarting` must throw the actor's state away, because state left by a panic is never trusted; actix then calls
+//! `Actor::started` again, which begins from the settings and the journal. Too many restarts in a period escalate: the controller ends with a non-zero exit code.
 
 mod guardian;
 mod policy;

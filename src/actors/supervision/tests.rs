@@ -19,12 +19,17 @@ enum Fail {
 /// Sums what it is told; its sum is rebuilt as zero at each restart.
 struct Adder {
     sum: u32,
+    starts: Arc<AtomicU32>,
     restarts: Arc<AtomicU32>,
     fails_at_restart: bool,
 }
 
 impl Actor for Adder {
     type Context = Context<Self>;
+
+    fn started(&mut self, _context: &mut Context<Self>) {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Supervised for Adder {
@@ -67,6 +72,7 @@ impl Handler<Fail> for Adder {
 struct Bench {
     supervision: Supervision,
     address: Addr<Adder>,
+    starts: Arc<AtomicU32>,
     restarts: Arc<AtomicU32>,
     clock: Clock,
     _directory: tempfile::TempDir,
@@ -80,13 +86,15 @@ fn bench(policy: ChildPolicy, fails_at_restart: bool) -> Bench {
     let supervision = Supervision::new(clock.clone(), journal);
     let (address, mail) = mailbox::<Adder>(8);
     let restarts = Arc::new(AtomicU32::new(0));
-    let counter = restarts.clone();
+    let starts = Arc::new(AtomicU32::new(0));
+    let (counter, start_counter) = (restarts.clone(), starts.clone());
     supervision.start(&actix_rt::Arbiter::current(), "adder", policy, mail, move |_| Adder {
         sum: 0,
+        starts: start_counter,
         restarts: counter,
         fails_at_restart,
     });
-    Bench { supervision, address, restarts, clock, _directory: directory }
+    Bench { supervision, address, starts, restarts, clock, _directory: directory }
 }
 
 fn quick() -> ChildPolicy {
@@ -148,6 +156,18 @@ async fn only_the_offending_message_is_lost() {
     let after: Vec<_> = futures_util::future::join_all(after).await;
     assert_eq!(before.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(after.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[actix::test]
+async fn an_actor_is_started_once_in_each_of_its_lives() {
+    // Regression: actors that began their work in both `restarting` and `started` did it twice after a failure.
+    let bench = bench(quick(), false);
+    for life in 1..4 {
+        bench.address.send(Add(1)).await.unwrap();
+        assert_eq!(bench.starts.load(Ordering::SeqCst), life);
+        assert_eq!(bench.restarts.load(Ordering::SeqCst), life - 1);
+        let _ = bench.address.send(Fail::InHandler).await;
+    }
 }
 
 #[actix::test]
