@@ -1,6 +1,6 @@
 //! Circular apertures with exact pixel overlap.
 
-use super::{CalibratedImage, background::Background};
+use super::{CalibratedImage, background::Background, planes::Planes};
 
 /// What lies in an aperture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,14 +16,54 @@ pub struct ApertureSum {
     pub mask_bits: u8,
 }
 
+/// Half the diagonal of a pixel.
+const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
+
+/// Area of the circle of `radius` about the origin inside the rectangle from the origin to (`x`, `y`), counted
+/// negative when `x` and `y` differ in sign: ∫₀ˣ min(y, √(r² − u²)) du.
+fn quadrant_area(x: f64, y: f64, radius: f64) -> f64 {
+    let sign = x.signum() * y.signum();
+    let (x, y) = (x.abs().min(radius), y.abs().min(radius));
+    let square = radius * radius;
+    if x * x + y * y <= square {
+        return sign * x * y;
+    }
+    // Up to `corner` the rectangle is lower than the circle, beyond it the circle is the lower one.
+    let corner = (square - y * y).max(0.0).sqrt();
+    let below_arc = |u: f64| {
+        0.5 * (u * (square - u * u).max(0.0).sqrt() + square * (u / radius).min(1.0).asin())
+    };
+    sign * (corner * y + below_arc(x) - below_arc(corner))
+}
+
 /// Area of the overlap of a circle of `radius` at (`x`, `y`) with the pixel at column `column`, row `row`.
+///
+/// Exact (no subsampling) to about 1e-15 × radius². Zero for a radius that is not positive.
 pub fn pixel_overlap(x: f64, y: f64, radius: f64, column: i64, row: i64) -> f64 {
-    let _ = (x, y, radius, column, row);
-    unimplemented!()
+    if !(radius > 0.0) {
+        return 0.0;
+    }
+    let (dx, dy) = (column as f64 - x, row as f64 - y);
+    let distance = (dx * dx + dy * dy).sqrt();
+    if distance + HALF_DIAGONAL <= radius {
+        return 1.0;
+    }
+    if distance - HALF_DIAGONAL >= radius {
+        return 0.0;
+    }
+    let (left, right, bottom, top) = (dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5);
+    let area = quadrant_area(right, top, radius)
+        - quadrant_area(left, top, radius)
+        - quadrant_area(right, bottom, radius)
+        + quadrant_area(left, bottom, radius);
+    if area.is_finite() { area.clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// Sum over a circular aperture. Masked pixels are replaced by the mean of the good ones in the aperture
 /// weighted by overlap, and reported in `lost_area_pixels`. `None` when the centre is off the image.
+///
+/// Saturated and bled-into pixels count as they are, and show in `mask_bits`; what is off the image is not replaced.
+/// `None` also for a radius that is not positive and finite, or planes that differ in shape.
 pub fn measure(
     image: &CalibratedImage,
     background: &Background,
@@ -31,6 +71,150 @@ pub fn measure(
     y: f64,
     radius_pixels: f64,
 ) -> Option<ApertureSum> {
-    let _ = (image, background, x, y, radius_pixels);
-    unimplemented!()
+    measure_in(&Planes::new(image, background)?, x, y, radius_pixels)
+}
+
+/// [`measure`] on planes already at hand.
+pub(super) fn measure_in(planes: &Planes<'_>, x: f64, y: f64, radius: f64) -> Option<ApertureSum> {
+    if !(radius > 0.0 && radius.is_finite() && planes.contains(x, y)) {
+        return None;
+    }
+    let (rows, columns) = planes.window(x, y, radius);
+    let (mut flux, mut variance, mut area, mut good_area, mut bits) = (0.0, 0.0, 0.0, 0.0, 0);
+    for row in rows {
+        for column in columns.clone() {
+            let overlap = pixel_overlap(x, y, radius, column as i64, row as i64);
+            if overlap <= 0.0 {
+                continue;
+            }
+            let pixel = planes.pixel(row, column);
+            area += overlap;
+            bits |= pixel.mask;
+            if pixel.usable {
+                good_area += overlap;
+                flux += overlap * pixel.signal;
+                variance += overlap * pixel.variance;
+            }
+        }
+    }
+    let replacement = if good_area > 0.0 { area / good_area } else { 0.0 };
+    let circle = std::f64::consts::PI * radius * radius;
+    Some(ApertureSum {
+        flux_electrons: flux * replacement,
+        flux_error_electrons: variance.sqrt() * replacement,
+        area_pixels: area,
+        lost_area_pixels: (circle - good_area).max(0.0),
+        mask_bits: bits,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::{Image, Mask, mask_bits};
+
+    fn flat(shape: (usize, usize), value: f32) -> (CalibratedImage, Background) {
+        let image = CalibratedImage {
+            data: Image::from_elem(shape, value + 10.0),
+            variance: Image::from_elem(shape, 4.0),
+            mask: Mask::zeros(shape),
+        };
+        let background = Background {
+            level: Image::from_elem(shape, 10.0),
+            noise: Image::from_elem(shape, 2.0),
+            global_level: 10.0,
+            global_noise: 2.0,
+        };
+        (image, background)
+    }
+
+    #[test]
+    fn overlaps_add_up_to_the_circle() {
+        for (x, y) in [(0.0, 0.0), (0.5, 0.5), (0.123, -0.456), (0.5, 0.0), (1e-9, -1e-9)] {
+            for radius in [0.05, 0.3, 0.5, 0.7072, 1.0, 1.5, 2.345, 7.0, 20.0] {
+                let reach = radius as i64 + 3;
+                let mut sum = 0.0;
+                for row in -reach..=reach {
+                    for column in -reach..=reach {
+                        sum += pixel_overlap(x, y, radius, column, row);
+                    }
+                }
+                let circle = std::f64::consts::PI * radius * radius;
+                assert!((sum - circle).abs() < 1e-12 * circle.max(1.0), "{x} {y} {radius}: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn overlaps_agree_with_fine_sampling() {
+        let (x, y, radius) = (0.31, -0.17, 1.9);
+        for row in -3..=3 {
+            for column in -3..=3 {
+                let mut inside = 0;
+                let steps = 400;
+                for i in 0..steps {
+                    for j in 0..steps {
+                        let u = column as f64 - 0.5 + (i as f64 + 0.5) / steps as f64 - x;
+                        let v = row as f64 - 0.5 + (j as f64 + 0.5) / steps as f64 - y;
+                        inside += usize::from(u * u + v * v <= radius * radius);
+                    }
+                }
+                let sampled = inside as f64 / (steps * steps) as f64;
+                // The boundary crosses about 600 of 160 000 samples: an error below 2e-3.
+                assert!((pixel_overlap(x, y, radius, column, row) - sampled).abs() < 2e-3);
+            }
+        }
+        assert_eq!(pixel_overlap(0.0, 0.0, f64::NAN, 0, 0), 0.0);
+        assert_eq!(pixel_overlap(0.0, 0.0, -1.0, 0, 0), 0.0);
+    }
+
+    #[test]
+    fn flux_error_and_area_of_a_flat_field() {
+        let (image, background) = flat((40, 40), 3.0);
+        let sum = measure(&image, &background, 20.3, 19.8, 5.0).unwrap();
+        let circle = std::f64::consts::PI * 25.0;
+        assert!((sum.flux_electrons - 3.0 * circle).abs() < 1e-9);
+        assert!((sum.flux_error_electrons - 2.0 * circle.sqrt()).abs() < 1e-9);
+        assert!((sum.area_pixels - circle).abs() < 1e-9);
+        assert!(sum.lost_area_pixels < 1e-9);
+        assert_eq!(sum.mask_bits, 0);
+    }
+
+    #[test]
+    fn masked_pixels_are_replaced_and_reported() {
+        let (mut image, background) = flat((40, 40), 3.0);
+        image.mask[[20, 20]] = mask_bits::BAD;
+        image.data[[20, 20]] = 1e9;
+        image.data[[21, 20]] = f32::NAN;
+        image.mask[[19, 20]] = mask_bits::SATURATED;
+        let sum = measure(&image, &background, 20.0, 20.0, 5.0).unwrap();
+        let circle = std::f64::consts::PI * 25.0;
+        assert!((sum.flux_electrons - 3.0 * circle).abs() < 1e-9);
+        assert!((sum.lost_area_pixels - 2.0).abs() < 1e-9);
+        assert_eq!(sum.mask_bits, mask_bits::BAD | mask_bits::SATURATED | mask_bits::NO_DATA);
+        let (mut image, background) = flat((9, 9), 3.0);
+        image.mask.fill(mask_bits::BAD);
+        assert_eq!(measure(&image, &background, 4.0, 4.0, 2.0).unwrap().flux_electrons, 0.0);
+    }
+
+    #[test]
+    fn what_is_off_the_image_is_lost() {
+        let (image, background) = flat((40, 40), 3.0);
+        let sum = measure(&image, &background, -0.5, 20.0, 4.0).unwrap();
+        let circle = std::f64::consts::PI * 16.0;
+        assert!((sum.area_pixels - circle / 2.0).abs() < 1e-9);
+        assert!((sum.lost_area_pixels - circle / 2.0).abs() < 1e-9);
+        assert!((sum.flux_electrons - 1.5 * circle).abs() < 1e-9);
+        for (x, y, radius) in [
+            (-0.6, 5.0, 2.0),
+            (39.6, 5.0, 2.0),
+            (f64::NAN, 5.0, 2.0),
+            (5.0, 5.0, 0.0),
+            (5.0, 5.0, f64::INFINITY),
+        ] {
+            assert_eq!(measure(&image, &background, x, y, radius), None);
+        }
+        let (_, other) = flat((3, 3), 1.0);
+        assert_eq!(measure(&image, &other, 1.0, 1.0, 1.0), None);
+    }
 }

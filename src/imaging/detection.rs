@@ -1,7 +1,20 @@
 //! Detection of sources: matched filter, threshold, connected pixels, deblending, measurement.
 
-use super::{CalibratedImage, background::Background};
-use crate::model::Source;
+use super::{
+    CalibratedImage, aperture,
+    background::Background,
+    cleaning,
+    components::{self, Run},
+    deblending::{self, Cutting, Member},
+    half_light, mask_bits,
+    matched_filter::{self, FWHM_PER_SIGMA},
+    moments::{self, Footprint},
+    neighbourhood::Neighbourhood,
+    planes::{Owners, Planes, UNUSABLE},
+    stellar_width::{self, WidthSample},
+    windowed_centroid,
+};
+use crate::model::{Source, SourceFlags};
 
 /// Settings of [`detect`]; the defaults suit a seeing of two to four pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,15 +60,258 @@ pub struct Detections {
     pub dropped_count: usize,
 }
 
+/// Lowest threshold accepted: below it, half of an empty sky is one source.
+const LOWEST_THRESHOLD: f64 = 0.5;
+const SMALLEST_APERTURE: f64 = 2.0;
+/// Share of a source's flux that neighbours may add to its aperture before it is called crowded.
+const CROWDED_SHARE: f64 = 0.01;
+/// Neighbours are looked for within this distance, pixels.
+const CROWDED_REACH: f64 = 64.0;
+
 /// Finds and measures the sources of a reduced image. The background is subtracted here. Positions are
 /// windowed centroids where they converge, isophotal ones otherwise; fluxes are in a circular aperture with
 /// exact pixel overlap; errors hold sky noise, source noise and read noise through the variance plane.
 /// Deterministic: the same input gives the same list, in the same order.
+///
+/// The threshold applies to the significance of a point source in a matched filter, not to pixels. Pixels that are
+/// bad, without data, hit by a cosmic ray or not finite take no part; saturated ones do, and mark the
+/// source. Planes that differ in shape give no sources. A threshold that is below 0.5 or no number counts as 0.5.
 pub fn detect(
     image: &CalibratedImage,
     background: &Background,
     parameters: &DetectionParameters,
 ) -> Detections {
-    let _ = (image, background, parameters);
-    unimplemented!()
+    let planes = Planes::new(image, background);
+    let (mut footprints, owners) = match &planes {
+        Some(planes) => footprints(planes, parameters),
+        None => (Vec::new(), Owners::default()),
+    };
+    footprints.sort_by(|a, b| {
+        b.flux_electrons
+            .total_cmp(&a.flux_electrons)
+            .then(a.y.total_cmp(&b.y))
+            .then(a.x.total_cmp(&b.x))
+    });
+    let dropped_count = footprints.len().saturating_sub(parameters.maximum_sources);
+    footprints.truncate(parameters.maximum_sources);
+    let shapes: Vec<Shape> = match &planes {
+        Some(planes) => {
+            footprints.iter().map(|footprint| shape(planes, &owners, footprint)).collect()
+        }
+        None => Vec::new(),
+    };
+    let samples: Vec<WidthSample> = shapes.iter().map(|shape| shape.sample).collect();
+    let stellar_fwhm_pixels = stellar_width::stellar_fwhm(&samples);
+    let aperture_radius_pixels = parameters
+        .aperture_radius_pixels
+        .filter(|radius| radius.is_finite() && *radius > 0.0)
+        .unwrap_or_else(|| {
+            stellar_fwhm_pixels.unwrap_or(parameters.filter_fwhm_pixels).max(SMALLEST_APERTURE)
+        });
+    let mut sources = Vec::with_capacity(footprints.len());
+    if let Some(planes) = &planes {
+        for (footprint, shape) in footprints.iter().zip(&shapes) {
+            sources.push(source(planes, footprint, shape, aperture_radius_pixels));
+        }
+    }
+    mark_crowded(&mut sources, stellar_fwhm_pixels);
+    sources.sort_by(|a, b| {
+        b.flux_electrons
+            .total_cmp(&a.flux_electrons)
+            .then(a.y.total_cmp(&b.y))
+            .then(a.x.total_cmp(&b.x))
+    });
+    Detections { sources, stellar_fwhm_pixels, aperture_radius_pixels, dropped_count }
+}
+
+/// Detections above the threshold, deblended and cleaned, and whose the pixels are.
+fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Footprint>, Owners) {
+    let significance = matched_filter::significance(planes, parameters.filter_fwhm_pixels);
+    let threshold = parameters.threshold_sigma.max(LOWEST_THRESHOLD) as f32;
+    let minimum_pixels = parameters.minimum_pixels.max(1);
+    let cutting = Cutting {
+        threshold,
+        levels: parameters.deblend_levels,
+        contrast: parameters.deblend_contrast,
+        minimum_pixels,
+    };
+    let components = components::connected(&significance, planes.width, threshold, minimum_pixels);
+    let mut footprints = Vec::new();
+    let mut owners = Owners::new(planes.height, planes.width);
+    let mut members = Vec::new();
+    let mut own = Vec::new();
+    for runs in components.iter() {
+        collect(&significance, planes.width, runs, &mut members);
+        let branches = match levelled(planes, &members) {
+            Some(levelled) => deblending::deblend(&levelled, &cutting),
+            None => deblending::deblend(&members, &cutting),
+        };
+        let blended = branches.len() > 1;
+        for branch in &branches {
+            own.clear();
+            own.extend(branch.iter().map(|&index| members[index as usize]));
+            let label = owners.add();
+            for member in &own {
+                owners.take(member.y as usize, member.x as usize, label);
+            }
+            if let Some(mut footprint) =
+                moments::measure(planes, &own, threshold, minimum_pixels, label)
+            {
+                if blended {
+                    footprint.flags.set(SourceFlags::BLENDED);
+                }
+                footprints.push(footprint);
+            }
+        }
+    }
+    let mut kept = cleaning::survivors(&footprints, f64::from(threshold)).into_iter();
+    footprints.retain(|footprint| {
+        let keep = kept.next().unwrap_or(true);
+        if !keep {
+            owners.remove(footprint.label);
+        }
+        keep
+    });
+    (footprints, owners)
+}
+
+fn collect(significance: &[f32], width: usize, runs: &[Run], members: &mut Vec<Member>) {
+    members.clear();
+    for run in runs {
+        let first = run.row as usize * width;
+        for x in run.start..run.end {
+            members.push(Member { x, y: run.row, value: significance[first + x as usize] });
+        }
+    }
+}
+
+/// The members with saturated pixels as bright as the brightest: what is cut off flat must not fall apart into its own
+/// ripples. `None` without saturated pixels.
+fn levelled(planes: &Planes<'_>, members: &[Member]) -> Option<Vec<Member>> {
+    let saturated = |member: &Member| {
+        let mask = planes.mask_row(member.y as usize).get(member.x as usize);
+        mask.is_some_and(|mask| mask & mask_bits::SATURATED != 0)
+    };
+    if !members.iter().any(saturated) {
+        return None;
+    }
+    let peak = members.iter().map(|member| member.value).fold(f32::MIN, f32::max);
+    let lift = |member: &Member| Member {
+        value: if saturated(member) { peak } else { member.value },
+        ..*member
+    };
+    Some(members.iter().map(lift).collect())
+}
+
+/// Position and width of a source.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    x: f64,
+    y: f64,
+    position_error: f64,
+    sample: WidthSample,
+}
+
+fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
+    let (size, label) = (footprint.size(), footprint.label);
+    let radius = half_light::measure(planes, owners, label, footprint.x, footprint.y, size)
+        .map_or(FWHM_PER_SIGMA * size / 2.0, |half| half.radius);
+    let fwhm = 2.0 * radius;
+    // A window as wide as the source is nearly optimal (SExtractor's choice).
+    let sigma = fwhm / FWHM_PER_SIGMA;
+    let farthest = radius.max(1.0);
+    let (x, y, position_error) = match windowed_centroid::measure(
+        planes,
+        owners,
+        label,
+        footprint.x,
+        footprint.y,
+        sigma,
+        farthest,
+    ) {
+        Some(centroid) => (centroid.x, centroid.y, centroid.error),
+        None => {
+            let error =
+                windowed_centroid::error_at(planes, owners, label, footprint.x, footprint.y, sigma);
+            (footprint.x, footprint.y, error.unwrap_or(size))
+        }
+    };
+    let signal_to_noise = aperture::measure_in(planes, x, y, fwhm)
+        .filter(|sum| sum.flux_error_electrons > 0.0)
+        .map_or(0.0, |sum| sum.flux_electrons / sum.flux_error_electrons);
+    let sample = WidthSample {
+        fwhm,
+        signal_to_noise,
+        flagged: footprint.flags != SourceFlags::default(),
+        elongation: footprint.semi_major / footprint.semi_minor,
+        sharp: stellar_width::is_sharp(planes, footprint.peak_row, footprint.peak_column),
+    };
+    Shape { x, y, position_error, sample }
+}
+
+fn source(planes: &Planes<'_>, footprint: &Footprint, shape: &Shape, radius: f64) -> Source {
+    let mut flags = footprint.flags;
+    let (mut flux, mut flux_error) = (0.0, 0.0);
+    if let Some(sum) = aperture::measure_in(planes, shape.x, shape.y, radius) {
+        flux = sum.flux_electrons;
+        flux_error = sum.flux_error_electrons;
+        let circle = std::f64::consts::PI * radius * radius;
+        if sum.area_pixels < circle * (1.0 - 1e-9) {
+            flags.set(SourceFlags::TRUNCATED);
+        }
+        if sum.mask_bits & UNUSABLE != 0 {
+            flags.set(SourceFlags::MASKED);
+        }
+        if sum.mask_bits & (mask_bits::SATURATED | mask_bits::BLEED) != 0 {
+            flags.set(SourceFlags::SATURATED);
+        }
+    }
+    Source {
+        x: shape.x,
+        y: shape.y,
+        position_error_pixels: shape.position_error,
+        peak_electrons: footprint.peak_electrons,
+        flux_electrons: flux,
+        flux_error_electrons: flux_error,
+        aperture_radius_pixels: radius,
+        semi_major_pixels: footprint.semi_major,
+        semi_minor_pixels: footprint.semi_minor,
+        theta_radians: footprint.theta,
+        fwhm_pixels: shape.sample.fwhm,
+        pixel_count: footprint.pixel_count,
+        flags,
+    }
+}
+
+/// Marks sources whose aperture holds light of neighbours: more than a hundredth of the flux and more than half of its
+/// error. A neighbour is taken as a Moffat profile of index 3 of its own width, at least the stars'.
+fn mark_crowded(sources: &mut [Source], stellar_fwhm: Option<f64>) {
+    let positions: Vec<(f64, f64)> = sources.iter().map(|source| (source.x, source.y)).collect();
+    let index = Neighbourhood::new(&positions, CROWDED_REACH / 2.0);
+    let mut crowded = Vec::new();
+    for (own, source) in sources.iter().enumerate() {
+        let radius = source.aperture_radius_pixels;
+        let allowed =
+            (CROWDED_SHARE * source.flux_electrons).max(0.5 * source.flux_error_electrons);
+        let mut foreign = 0.0;
+        for near in index.within(source.x, source.y, CROWDED_REACH) {
+            if near == own {
+                continue;
+            }
+            let neighbour = &sources[near];
+            let width = neighbour.fwhm_pixels.max(stellar_fwhm.unwrap_or(0.0));
+            // Core radius of index 3: FWHM = 1.0196 α.
+            let core = (width / 1.0196).powi(2).max(1e-6);
+            let distance = (neighbour.x - source.x).powi(2) + (neighbour.y - source.y).powi(2);
+            let density = 2.0 / (std::f64::consts::PI * core) / (1.0 + distance / core).powi(3);
+            let share = (std::f64::consts::PI * radius * radius * density).min(1.0);
+            foreign += share * neighbour.flux_electrons.max(0.0);
+        }
+        if foreign > allowed {
+            crowded.push(own);
+        }
+    }
+    for own in crowded {
+        sources[own].flags.set(SourceFlags::CROWDED);
+    }
 }

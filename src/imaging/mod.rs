@@ -9,20 +9,37 @@ mod astrometric_field;
 pub mod astrometry;
 pub mod background;
 pub mod calibration;
+mod cleaning;
+mod components;
+mod deblending;
 pub mod detection;
+#[cfg(test)]
+mod detection_oracle;
+#[cfg(test)]
+mod detection_tests;
 pub mod fading;
+mod half_light;
 pub mod image;
 pub mod linear_fit;
 pub mod matching;
 pub mod offset_vote;
 mod outlier;
+mod matched_filter;
+mod moments;
+mod neighbourhood;
+mod planes;
 pub mod render;
 pub mod resample;
+mod spline;
 pub mod stack;
 pub mod star_pattern;
 pub mod statistics;
 pub mod verification;
+mod stellar_width;
+#[cfg(test)]
+mod synthetic;
 pub mod wcs;
+mod windowed_centroid;
 pub mod zero_point;
 
 pub use image::{CalibratedImage, Image, Mask, mask_bits};
