@@ -44,9 +44,12 @@ impl<'a> GridIndex<'a> {
         let cell = radius
             .max((width * height / bound).sqrt())
             .max(width.max(height) / bound)
-            .max(f64::MIN_POSITIVE)
-            .min(f64::MAX);
-        let cells_along = |length: f64| ((length / cell).min(bound) as usize) + 1;
+            .clamp(f64::MIN_POSITIVE, f64::MAX);
+        // Coordinates so wild that their differences overflow share one cell.
+        let cells_along = |length: f64| {
+            let cells = length / cell;
+            if cells.is_finite() { cells.min(bound) as usize + 1 } else { 1 }
+        };
         let (columns, rows) = (cells_along(width), cells_along(height));
         let mut index = Self {
             points,
@@ -212,6 +215,7 @@ mod tests {
         assert!(match_nearest(&[], &[], 1.0).is_empty());
         assert!(match_nearest(&odd[..2], &odd, 1.0).is_empty());
         assert!(match_nearest(&[(0.0, 0.0)], &odd, 1.0).is_empty());
+        assert!(match_nearest(&odd, &odd, 0.5).is_empty());
         assert!(match_nearest(&[(0.0, 0.0)], &[(0.0, 0.0)], f64::NAN).is_empty());
         assert_eq!(match_nearest(&[(0.0, 0.0)], &[(0.0, 0.0)], 0.0), vec![(0, 0)]);
         assert_eq!(match_nearest(&[(0.0, 0.0)], &[(9.0, 0.0)], f64::INFINITY), vec![(0, 0)]);

@@ -32,6 +32,7 @@ pub mod render;
 pub mod resample;
 mod spline;
 pub mod stack;
+mod stack_pixel;
 pub mod star_pattern;
 pub mod statistics;
 pub mod verification;

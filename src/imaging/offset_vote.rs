@@ -42,7 +42,7 @@ pub struct OffsetCandidate {
 /// The most candidates given.
 const MAXIMUM_CANDIDATES: usize = 4;
 /// The most votes cast in one search: a bound on time for crowded fields.
-const MAXIMUM_BALLOTS: usize = 4_000_000;
+const MAXIMUM_BALLOTS: usize = 3_000_000;
 
 /// The shifts with the most votes above what their surroundings explain, best first. Both lists brightest first.
 /// Deterministic.
@@ -72,9 +72,10 @@ pub fn find(
     for &point in left {
         index.for_each_within(point, reach, |number, _| pairs.push((point, right[number])));
     }
-    // One step moves the outermost star by a cell at most.
-    let rotations = steps(search.maximum_rotation_radians, search.cell / extent);
-    let scales = steps(search.scale_tolerance, search.cell / extent);
+    // Half a step, the largest error, moves the outermost star by a cell; a peak is two cells wide.
+    let step = 2.0 * search.cell / extent;
+    let rotations = steps(search.maximum_rotation_radians, step);
+    let scales = steps(search.scale_tolerance, step);
     let affordable = MAXIMUM_BALLOTS / (rotations.len() * scales.len()).max(1);
     pairs.truncate(affordable);
 
@@ -104,7 +105,7 @@ pub fn find(
         }
     }
     // Stable: of equals the first in the order of the grid.
-    best.sort_by(|a, b| b.0.cmp(&a.0));
+    best.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     distinct(best, 3.0 * search.cell)
 }
 

@@ -2,6 +2,7 @@
 
 use super::image::mask_bits;
 use super::outlier::{OutlierTest, Suspect, flux_nearby};
+use super::stack_pixel::{KEPT, Pixel, Running, Sample};
 use super::{CalibratedImage, Image, Mask};
 use ndarray::Array2;
 
@@ -24,49 +25,8 @@ pub struct DepthMap {
     pub frames: Array2<u16>,
 }
 
-/// Values kept at a pixel before its running mean starts: with five, two outliers are outvoted.
-const KEPT: usize = 5;
 /// As many rejections in a row mean that the mean is wrong, not the frames: the pixel starts again.
 const REJECTIONS_TO_RESTART: u8 = 6;
-/// From so many values on, their scatter is known well enough to widen the tolerance.
-const SCATTER_MINIMUM: u16 = 5;
-
-/// A value with its variance and weight.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Sample {
-    value: f32,
-    variance: f32,
-    weight: f32,
-}
-
-/// Weighted sums of the values taken so far.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Running {
-    mean: f32,
-    weight: f32,
-    /// Σ w (x − mean)².
-    deviation: f32,
-    /// Σ w² σ².
-    variance: f32,
-    count: u16,
-    rejected_in_a_row: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Pixel {
-    Empty,
-    /// Nothing but saturated or bled-into values: a mean that is shown with its bits until a good value comes.
-    Flagged {
-        running: Running,
-        bits: u8,
-    },
-    Collecting {
-        samples: [Sample; KEPT],
-        count: u8,
-    },
-    Running(Running),
-}
-
 /// Running stack. Per pixel: the first few values are kept until a robust start is possible, then sums that reject a new value farther
 /// than `clip_sigma` from the running mean. Memory is stated by [`RunningStack::bytes_per_pixel`].
 ///
@@ -300,65 +260,6 @@ impl RunningStack {
                 self.pixels[place] = Pixel::Running(running);
             }
         }
-    }
-}
-
-impl Pixel {
-    fn first(sample: Sample) -> Self {
-        let mut samples = [Sample { value: 0.0, variance: 0.0, weight: 0.0 }; KEPT];
-        samples[0] = sample;
-        Self::Collecting { samples, count: 1 }
-    }
-
-    /// A saturated value is better than a hole in the middle of a star, as long as it says what it is.
-    fn take_flagged(&mut self, sample: Sample, bits: u8) {
-        const BRIGHT: u8 = mask_bits::SATURATED | mask_bits::BLEED;
-        if bits & BRIGHT == 0 || bits & !BRIGHT != 0 {
-            return;
-        }
-        match self {
-            Self::Empty => *self = Self::Flagged { running: Running::first(sample), bits },
-            Self::Flagged { running, bits: all } => {
-                running.add(sample);
-                *all |= bits;
-            }
-            Self::Collecting { .. } | Self::Running(_) => {}
-        }
-    }
-}
-
-impl Running {
-    fn first(sample: Sample) -> Self {
-        Self {
-            mean: sample.value,
-            weight: sample.weight,
-            deviation: 0.0,
-            variance: sample.weight * sample.weight * sample.variance,
-            count: 1,
-            rejected_in_a_row: 0,
-        }
-    }
-
-    /// West (1979, Comm. ACM 22, 532): stable updates of a weighted mean and its sum of squares.
-    fn add(&mut self, sample: Sample) {
-        self.weight += sample.weight;
-        let difference = sample.value - self.mean;
-        let step = difference * sample.weight / self.weight;
-        self.mean += step;
-        self.deviation += sample.weight * difference * (sample.value - self.mean);
-        self.variance += sample.weight * sample.weight * sample.variance;
-        self.count = self.count.saturating_add(1);
-    }
-
-    /// Variance of the difference between a new value and the mean. The value's own variance is not taken above
-    /// that of the values so far by more than the scatter allows: the photon noise of a cosmic ray must not excuse it.
-    fn tolerance_variance(&self, sample_variance: f32) -> f32 {
-        let of_mean = self.variance / (self.weight * self.weight);
-        let typical = of_mean * f32::from(self.count);
-        let propagated = sample_variance.min(4.0 * typical);
-        let scatter =
-            if self.count >= SCATTER_MINIMUM { self.deviation / self.weight } else { 0.0 };
-        propagated.max(scatter) + of_mean
     }
 }
 

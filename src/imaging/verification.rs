@@ -121,18 +121,6 @@ pub fn weigh(
         }
     }
     observed.accumulate();
-    let mut displaced = Looks::new(left_levels, right_levels);
-    let index = GridIndex::new(right, radius);
-    let displacements = displacements(radius);
-    for shift in &displacements {
-        for (i, point) in moved.iter().enumerate() {
-            let centre = (point.0 + shift.0, point.1 + shift.1);
-            index.for_each_within(centre, radius, |j, square| {
-                displaced.add(i, j, square.sqrt() / radius);
-            });
-        }
-    }
-    displaced.accumulate();
     let mut inside = vec![0.0; left_levels];
     for (i, _) in moved.iter().enumerate().filter(|(_, point)| bounds.contains(**point)) {
         inside[level_of(i)] += 1.0;
@@ -141,26 +129,57 @@ pub fn weigh(
         inside[level] += inside[level - 1];
     }
     let looks = (left_levels * right_levels * RADIUS_FRACTIONS.len()) as f64;
-    let mut best = Evidence { log10_false: f64::INFINITY, expected: f64::INFINITY };
-    for (a, inside) in inside.iter().enumerate() {
-        for b in 0..right_levels {
-            let right_count = list_length(b).min(right.len()) as f64;
-            for (r, fraction) in RADIUS_FRACTIONS.iter().enumerate() {
-                let target = std::f64::consts::PI * (fraction * radius).powi(2);
-                let even = inside * right_count * target / area;
-                let measured = displaced.get(a, b, r) as f64 / displacements.len() as f64;
-                let expected = even.max(measured);
-                // One match is given away: the fit bends a little toward whatever it is given.
-                let count = observed.get(a, b, r).saturating_sub(1);
-                let log10_false = log10_chance(count, expected) + log10_trials + looks.log10();
-                best.log10_false = best.log10_false.min(log10_false);
-                if a + 1 == left_levels && b + 1 == right_levels && r == 0 {
-                    best.expected = expected;
+    let judge = |measured: &dyn Fn(usize, usize, usize) -> f64| {
+        let mut best = Evidence { log10_false: f64::INFINITY, expected: f64::INFINITY };
+        for (a, inside) in inside.iter().enumerate() {
+            for b in 0..right_levels {
+                let right_count = list_length(b).min(right.len()) as f64;
+                for (r, fraction) in RADIUS_FRACTIONS.iter().enumerate() {
+                    let target = std::f64::consts::PI * (fraction * radius).powi(2);
+                    let even = inside * right_count * target / area;
+                    let expected = even.max(measured(a, b, r));
+                    // One match is given away: the fit bends a little toward whatever it is given.
+                    let count = observed.get(a, b, r).saturating_sub(1);
+                    let log10_false = log10_chance(count, expected) + log10_trials + looks.log10();
+                    best.log10_false = best.log10_false.min(log10_false);
+                    // The full lists at the full radius.
+                    if a + 1 == left_levels && b + 1 == right_levels && r == 0 {
+                        best.expected = expected;
+                    }
                 }
             }
         }
+        best
+    };
+    // The displaced lists can only make it less convincing, and most candidates fail without them.
+    let evidence = judge(&|_, _, _| 0.0);
+    if !evidence.is_convincing() {
+        return evidence;
     }
-    best
+    let displacements = displacements(radius);
+    let displaced = displaced_looks(moved, right, radius, &displacements);
+    judge(&|a, b, r| displaced.get(a, b, r) as f64 / displacements.len() as f64)
+}
+
+/// Pairs of the right list with the left one moved by each of `displacements`.
+fn displaced_looks(
+    moved: &[Point],
+    right: &[Point],
+    radius: f64,
+    displacements: &[Point],
+) -> Looks {
+    let mut looks = Looks::new(level_count(moved.len()), level_count(right.len()));
+    let index = GridIndex::new(right, radius);
+    for shift in displacements {
+        for (i, point) in moved.iter().enumerate() {
+            let centre = (point.0 + shift.0, point.1 + shift.1);
+            index.for_each_within(centre, radius, |j, square| {
+                looks.add(i, j, square.sqrt() / radius);
+            });
+        }
+    }
+    looks.accumulate();
+    looks
 }
 
 /// log₁₀ of the number of distinguishable shifts, rotations and scales: a change is distinguishable when it moves
@@ -355,7 +374,8 @@ mod tests {
         let (left, right) = (row(0.0), row(0.7));
         let matches = match_nearest(&left, &right, 1.5);
         assert!(matches.len() > 90);
-        let evidence = weigh(&left, &right, &matches, 1.5, 6.0);
+        // A single trial and a great deal of credit, to see the expectation of the second, closer look.
+        let evidence = weigh(&left, &right, &matches, 1.5, -20.0);
         // Displacement along the row keeps the agreement only now and then, so this shows the even density alone
         // would have been fooled by far more.
         let even = 100.0 * 102.0 * std::f64::consts::PI * 2.25 / (700.0 * 700.0);

@@ -260,7 +260,10 @@ mod tests {
         value[key].as_f64().unwrap()
     }
 
-    fn oracle_planes() -> Vec<(String, TangentPlane, Vec<(f64, f64, SkyPosition)>)> {
+    /// Name, plane, and (x, y, sky) of some points.
+    type OraclePlane = (String, TangentPlane, Vec<(f64, f64, SkyPosition)>);
+
+    fn oracle_planes() -> Vec<OraclePlane> {
         let oracle: Value = serde_json::from_str(ORACLE).unwrap();
         let cases = oracle["cases"].as_array().unwrap();
         cases
