@@ -40,7 +40,7 @@ fn quadrant_area(x: f64, y: f64, radius: f64) -> f64 {
 ///
 /// Exact (no subsampling) to about 1e-15 × radius². Zero for a radius that is not positive.
 pub fn pixel_overlap(x: f64, y: f64, radius: f64, column: i64, row: i64) -> f64 {
-    if !(radius > 0.0) {
+    if radius.is_nan() || radius <= 0.0 {
         return 0.0;
     }
     let (dx, dy) = (column as f64 - x, row as f64 - y);

@@ -20,7 +20,7 @@ pub(super) fn survivors(footprints: &[Footprint], threshold: f64) -> Vec<bool> {
     let mut kept = vec![true; footprints.len()];
     for bright in footprints {
         let contrast = bright.peak_significance / threshold;
-        if !(contrast > 1.0) {
+        if contrast.is_nan() || contrast <= 1.0 {
             continue;
         }
         let area = std::f64::consts::PI * bright.semi_major * bright.semi_minor;

@@ -18,6 +18,9 @@ mod detection_oracle;
 #[cfg(test)]
 mod detection_tests;
 pub mod fading;
+mod forced_photometry;
+#[cfg(test)]
+mod forced_photometry_tests;
 mod half_light;
 pub mod image;
 pub mod linear_fit;
@@ -28,6 +31,8 @@ mod matched_filter;
 mod moments;
 mod neighbourhood;
 mod planes;
+pub mod psf;
+mod psf_fit;
 pub mod render;
 pub mod resample;
 mod spline;
