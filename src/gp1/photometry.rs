@@ -239,9 +239,8 @@ mod tests {
         let (image, background) = noise_plane(512, 20.0);
         // Independent pixels count by the square of their share in the aperture, here centred on a pixel.
         let overlaps = (-4..=4).flat_map(|column| (-4..=4).map(move |row| (column, row)));
-        let squares: f64 = overlaps
-            .map(|(column, row)| pixel_overlap(0.0, 0.0, 3.0, column, row).powi(2))
-            .sum();
+        let squares: f64 =
+            overlaps.map(|(column, row)| pixel_overlap(0.0, 0.0, 3.0, column, row).powi(2)).sum();
         let expected = 20.0 * squares.sqrt();
         // Some 480 apertures: the robust deviation is known to 5 %.
         let found = aperture_noise(&image, &background, &[], 3.0);
