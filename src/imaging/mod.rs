@@ -20,9 +20,15 @@ mod detection_oracle;
 #[cfg(test)]
 mod detection_tests;
 pub mod fading;
+mod forced_photometry;
+#[cfg(test)]
+mod forced_photometry_tests;
 mod half_light;
 pub mod image;
 pub mod linear_fit;
+pub mod matching;
+pub mod offset_vote;
+mod outlier;
 mod matched_filter;
 pub mod matching;
 mod moments;
@@ -30,6 +36,8 @@ mod neighbourhood;
 pub mod offset_vote;
 mod outlier;
 mod planes;
+pub mod psf;
+mod psf_fit;
 pub mod render;
 pub mod resample;
 pub mod saturation;
@@ -39,10 +47,10 @@ mod stack_pixel;
 pub mod star_pattern;
 pub mod star_profile;
 pub mod statistics;
+pub mod verification;
 mod stellar_width;
 #[cfg(test)]
 mod synthetic;
-pub mod verification;
 pub mod wcs;
 mod windowed_centroid;
 pub mod zero_point;
