@@ -9,7 +9,7 @@ use super::photometry::{MAGNITUDES_PER_RELATIVE_ERROR, has_neighbour, limiting_m
 use super::reduced_file::read_reduced;
 use super::tracks::Track;
 use crate::imaging::zero_point::{CalibrationStar, fit};
-use crate::model::{CatalogueObject, ObjectKind, SkyPosition};
+use crate::model::{CatalogueObject, ObjectKind};
 
 /// Magnitude of flux 1 in light curves ([`crate::model::LightCurvePoint::flux`]).
 pub const FLUX_UNIT_MAGNITUDE: f64 = 25.0;

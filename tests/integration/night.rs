@@ -66,8 +66,8 @@ impl Night {
     /// Product and SHA-256 of everything the science centre has stored.
     fn received(&self) -> BTreeMap<String, String> {
         let mut received = BTreeMap::new();
-        for file in files_below(&self.out().join("fsc/products")) {
-            if file.to_string_lossy().ends_with(".receipt.json") {
+        for file in files_below(&self.out().join("fsc/archive")) {
+            if file.to_string_lossy().ends_with(".fits.json") {
                 let receipt: Value =
                     serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
                 assert_eq!(receipt["status"], "stored", "{receipt:#}");

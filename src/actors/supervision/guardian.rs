@@ -23,10 +23,7 @@ enum Phase {
     /// With what holds the clock until the first poll after a restart: in it the actor takes its own hold.
     Running { resuming: Option<WorkGuard> },
     /// Waiting for the next start; the simulated clock waits too.
-    BackingOff {
-        sleep: Pin<Box<tokio::time::Sleep>>,
-        guard: WorkGuard,
-    },
+    BackingOff { sleep: Pin<Box<tokio::time::Sleep>>, guard: WorkGuard },
 }
 
 /// Polls one actor's context and decides what follows its end.
