@@ -269,7 +269,6 @@ fn stack_image(
         wcs: &view.stack.reference.wcs,
         fwhm_pixels: view.field.detections.stellar_fwhm_pixels,
         aperture_radius_pixels: view.field.detections.aperture_radius_pixels,
-        aperture_noise_electrons: view.photometry.aperture_noise_electrons,
     };
     let points = measure_on_stack(
         &field,

@@ -258,7 +258,6 @@ fn flux_points(
     inputs: &CandidateInputs<'_>,
     points: &[PlacePoint],
 ) -> BTreeMap<String, Vec<FluxPoint>> {
-    // Bad pixels are left out of the fit of a place; saturated light is lost.
     let spoiled = mask_bits::SATURATED | mask_bits::BLEED;
     let mut by_filter: BTreeMap<String, Vec<FluxPoint>> = BTreeMap::new();
     for point in points.iter().filter(|point| point.mask_bits & spoiled == 0) {
@@ -368,7 +367,7 @@ fn has_host(catalogue: &[CatalogueObject], track: &Track) -> bool {
 
 fn mostly(points: &[PlacePoint], bits: u8) -> bool {
     let touched = points.iter().filter(|point| point.mask_bits & bits != 0).count();
-    2 * touched > points.len()
+    touched > 0 && 2 * touched >= points.len()
 }
 
 /// What the detections of a track look like.

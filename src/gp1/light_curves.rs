@@ -1,7 +1,7 @@
 //! Light curves: every candidate measured at its place on every frame, on the magnitude scale of the catalogue.
 
 use super::error::Gp1Error;
-use super::forced::{ForcedField, ForcedFlux, Neighbour, Place, measure_places};
+use super::forced::{ForcedField, ForcedFlux, Neighbour, measure_places};
 use super::frame_steps::{StepContext, background_of};
 use super::measured_frame::MeasuredFrame;
 use super::noise_floor::{ControlStar, NoiseFloor};
@@ -9,7 +9,7 @@ use super::photometry::{MAGNITUDES_PER_RELATIVE_ERROR, has_neighbour, limiting_m
 use super::reduced_file::read_reduced;
 use super::tracks::Track;
 use crate::imaging::zero_point::{CalibrationStar, fit};
-use crate::model::{CatalogueObject, ObjectKind};
+use crate::model::{CatalogueObject, ObjectKind, SkyPosition};
 
 /// Magnitude of flux 1 in light curves ([`crate::model::LightCurvePoint::flux`]).
 pub const FLUX_UNIT_MAGNITUDE: f64 = 25.0;
@@ -78,7 +78,7 @@ pub fn measure(
     let mut points: Vec<Vec<PlacePoint>> = vec![Vec::new(); tracks.len()];
     let mut constant: Vec<ControlStar> = controls
         .iter()
-        .map(|star| ControlStar { magnitude: star.1.magnitude, fluxes: Vec::new() })
+        .map(|star| ControlStar { magnitude: star.magnitude, fluxes: Vec::new() })
         .collect();
     for (index, frame) in frames.iter().enumerate() {
         let (Some(wcs), Some(zero_point)) = (frame.wcs, frame.zero_point) else { continue };
@@ -95,7 +95,6 @@ pub fn measure(
             wcs: &wcs,
             fwhm_pixels: frame.fwhm_pixels(),
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
-            aperture_noise_electrons: frame.measurement.aperture_noise_electrons,
         };
         let scales = Scales { zero_point, exposure_seconds: frame.exposure_seconds() };
         let measured = measure_field(&field, scales, tracks, &controls, sky, index);
@@ -179,10 +178,10 @@ fn catalogued_stars(frames: &[&MeasuredFrame]) -> Vec<ControlStar> {
     stars.into_values().collect()
 }
 
-/// Isolated stars of the catalogue with their indices, brightest first.
-fn control_stars(sky: KnownSky<'_>) -> Vec<(usize, CatalogueObject)> {
+/// Isolated stars of the catalogue, brightest first.
+fn control_stars(sky: KnownSky<'_>) -> Vec<CatalogueObject> {
     let limit = sky.faint_limit.map_or(f64::INFINITY, |limit| limit - CONTROL_MARGIN_MAGNITUDES);
-    let mut stars: Vec<(usize, CatalogueObject)> = sky
+    let mut stars: Vec<CatalogueObject> = sky
         .references
         .iter()
         .enumerate()
@@ -191,10 +190,10 @@ fn control_stars(sky: KnownSky<'_>) -> Vec<(usize, CatalogueObject)> {
                 && object.magnitude <= limit
                 && !has_neighbour(sky.references, *index, CONTROL_ISOLATION_ARCSEC)
         })
-        .map(|(index, object)| (index, object.clone()))
+        .map(|(_, object)| object.clone())
         .collect();
     stars.sort_by(|left, right| {
-        left.1.magnitude.total_cmp(&right.1.magnitude).then(left.0.cmp(&right.0))
+        left.magnitude.total_cmp(&right.magnitude).then_with(|| left.id.cmp(&right.id))
     });
     // A spread over all magnitudes: the brightest saturate, and the faint tell of crowding.
     let step = stars.len().div_ceil(MOST_CONTROLS).max(1);
@@ -237,7 +236,7 @@ fn measure_field(
     field: &ForcedField<'_>,
     scales: Scales,
     tracks: &[Track],
-    controls: &[(usize, CatalogueObject)],
+    controls: &[CatalogueObject],
     sky: KnownSky<'_>,
     index: usize,
 ) -> FieldPoints {
@@ -251,15 +250,13 @@ fn measure_field(
         .map(|object| Neighbour {
             position: object.position,
             flux_electrons: electrons(object.magnitude),
+            is_extended: object.kind == ObjectKind::Galaxy,
         })
         .collect();
-    let places: Vec<Place> = controls
+    let places: Vec<SkyPosition> = controls
         .iter()
-        .map(|(index, star)| Place {
-            position: star.position,
-            is_neighbour: sky.is_catalogued.then_some(*index),
-        })
-        .chain(tracks.iter().map(|track| Place { position: track.position, is_neighbour: None }))
+        .map(|star| star.position)
+        .chain(tracks.iter().map(|track| track.position))
         .collect();
     let forced = measure_places(field, &places, &neighbours);
     let (control_fluxes, track_fluxes) = forced.split_at(controls.len());
@@ -279,7 +276,7 @@ fn measure_field(
 /// aperture fluxes, where there are too few.
 fn recalibrated(
     scales: Scales,
-    controls: &[(usize, CatalogueObject)],
+    controls: &[CatalogueObject],
     fluxes: &[Option<ForcedFlux>],
 ) -> Scales {
     const FEWEST_STARS: usize = 5;
@@ -287,7 +284,7 @@ fn recalibrated(
     let stars: Vec<CalibrationStar> = controls
         .iter()
         .zip(fluxes)
-        .filter_map(|((_, object), forced)| {
+        .filter_map(|(object, forced)| {
             let forced = forced.as_ref()?;
             let is_fit = forced.mask_bits == 0
                 && forced.flux_electrons > LEAST_SIGNAL_TO_NOISE * forced.error_electrons;

@@ -41,7 +41,7 @@ pub(super) fn connected(
             let start = column + offset;
             let length = values[start..]
                 .iter()
-                .position(|&value| value <= threshold || value.is_nan())
+                .position(|&value| value.is_nan() || value <= threshold)
                 .unwrap_or(values.len() - start);
             column = start + length;
             runs.push(Run { row: row as u32, start: start as u32, end: column as u32 });

@@ -12,7 +12,7 @@ use super::{
     neighbourhood::Neighbourhood,
     planes::{Owners, Planes, UNUSABLE},
     stellar_width::{self, WidthSample},
-    windowed_centroid::{Centroid, Window},
+    windowed_centroid,
 };
 use crate::model::{Source, SourceFlags};
 
@@ -219,14 +219,23 @@ fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
     let fwhm = 2.0 * radius;
     // A window as wide as the source is nearly optimal (SExtractor's choice).
     let sigma = fwhm / FWHM_PER_SIGMA;
-    let window =
-        Window::new(planes, owners, label, (footprint.x, footprint.y), sigma, radius.max(1.0));
-    let centroid = window.as_ref().and_then(Window::centroid).unwrap_or_else(|| Centroid {
-        x: footprint.x,
-        y: footprint.y,
-        error: window.as_ref().and_then(Window::error_at_start).unwrap_or(size),
-    });
-    let Centroid { x, y, error: position_error } = centroid;
+    let farthest = radius.max(1.0);
+    let (x, y, position_error) = match windowed_centroid::measure(
+        planes,
+        owners,
+        label,
+        footprint.x,
+        footprint.y,
+        sigma,
+        farthest,
+    ) {
+        Some(centroid) => (centroid.x, centroid.y, centroid.error),
+        None => {
+            let error =
+                windowed_centroid::error_at(planes, owners, label, footprint.x, footprint.y, sigma);
+            (footprint.x, footprint.y, error.unwrap_or(size))
+        }
+    };
     let signal_to_noise = aperture::measure_in(planes, x, y, fwhm)
         .filter(|sum| sum.flux_error_electrons > 0.0)
         .map_or(0.0, |sum| sum.flux_electrons / sum.flux_error_electrons);

@@ -10,7 +10,7 @@ use super::{
     half_light, mask_bits,
     planes::{Owners, Planes},
     synthetic::{self, Star},
-    windowed_centroid::Window,
+    windowed_centroid,
 };
 use crate::model::{Source, SourceFlags};
 
@@ -132,10 +132,15 @@ fn windowed_positions_agree_with_sep() {
     let (xwin, ywin) = (numbers(&expected["x"]), numbers(&expected["y"]));
     let mut converged = 0;
     for star in 0..x.len() {
-        let start = (x[star], y[star]);
-        let sigma = number(&expected["sigma"]);
-        let window = Window::new(&planes, &Owners::default(), 0, start, sigma, 5.0).unwrap();
-        let Some(found) = window.centroid() else {
+        let Some(found) = windowed_centroid::measure(
+            &planes,
+            &Owners::default(),
+            0,
+            x[star],
+            y[star],
+            number(&expected["sigma"]),
+            5.0,
+        ) else {
             continue;
         };
         converged += 1;

@@ -111,30 +111,13 @@ fn within(lights: &[Light], radius: f64) -> f64 {
 }
 
 /// Radius at which the curve of growth passes `target` (bisection narrowed by the secant). The curve of a noisy source may
-/// pass it several times: the innermost crossing is taken, as whole pixels in steps of half a pixel tell it.
+/// pass it several times: the innermost crossing on steps of half a pixel is taken.
 fn radius_of_share(lights: &[Light], target: f64, largest: f64) -> Option<f64> {
-    let mut rings = vec![0.0; (2.0 * largest) as usize + 2];
-    for light in lights {
-        if let Some(ring) = rings.get_mut((2.0 * light.distance) as usize) {
-            *ring += light.electrons;
-        }
-    }
-    let mut sum = 0.0;
-    let crossing = rings.iter().position(|ring| {
-        sum += ring;
-        sum >= target
-    });
-    // Whole pixels can be off by half a pixel: widen until the exact curve is below here and above there.
-    let mut low = crossing.map_or(0.0, |ring| (0.5 * ring as f64 - 0.5).max(0.0));
-    let mut low_flux = within(lights, low);
-    while low > 0.0 && low_flux >= target {
-        low = (low - 0.5).max(0.0);
-        low_flux = within(lights, low);
-    }
-    let (mut high, mut high_flux) = (low, low_flux);
+    let (mut low, mut low_flux) = (0.0, 0.0);
+    let (mut high, mut high_flux) = (0.0, 0.0);
     while high < largest && high_flux < target {
         (low, low_flux) = (high, high_flux);
-        high = (high + 1.0).min(largest);
+        high = (high + 0.5).min(largest);
         high_flux = within(lights, high);
     }
     if high_flux < target {

@@ -20,9 +20,6 @@ mod detection_oracle;
 #[cfg(test)]
 mod detection_tests;
 pub mod fading;
-mod forced_photometry;
-#[cfg(test)]
-mod forced_photometry_tests;
 mod half_light;
 pub mod image;
 pub mod linear_fit;
@@ -33,8 +30,6 @@ mod neighbourhood;
 pub mod offset_vote;
 mod outlier;
 mod planes;
-pub mod psf;
-mod psf_fit;
 pub mod render;
 pub mod resample;
 pub mod saturation;
