@@ -70,7 +70,7 @@ pub fn pipeline(
             instance: name.to_owned(),
             masters: Vec::new(),
             catalogue: String::new(),
-            configuration_sha256: sha256_of_bytes(format!("{settings:?}").as_bytes()),
+            configuration_sha256: sha256_of_bytes(settings.fingerprint().as_bytes()),
         },
     };
     Ok(Pipeline { settings, tools })

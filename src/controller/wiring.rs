@@ -411,7 +411,7 @@ fn factory_of(
         // The instance fills in what it used.
         masters: Vec::new(),
         catalogue: String::new(),
-        configuration_sha256: sha256_of_bytes(format!("{settings:?}").as_bytes()),
+        configuration_sha256: sha256_of_bytes(settings.fingerprint().as_bytes()),
     };
     Arc::new(move || {
         gp1::pipeline::Instance::new(

@@ -215,6 +215,11 @@ pub struct InstanceSettings {
 }
 
 impl InstanceSettings {
+    /// Everything that decides a result, as one text: all but where the files lie.
+    pub fn fingerprint(&self) -> String {
+        format!("{:?}", Self { workspace_dir: PathBuf::new(), ..self.clone() })
+    }
+
     /// An instance with every parameter at its default.
     pub fn new(name: &str, steps: Steps, workspace_dir: impl Into<PathBuf>) -> Self {
         Self {
