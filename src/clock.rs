@@ -200,7 +200,8 @@ impl Clock {
     }
 
     /// Moves a simulated clock from instant to instant, for as long as the future is polled. `unfinished` names work that is due at
-    /// or before the given instant and not done; `reached` is told every instant whose work is done (to journal it).
+    /// or before the given instant and not done; `reached` is told every instant before anybody is woken at it: journaled, it is where a
+    /// run that was cut off goes on, with the same time for the work that was begun.
     pub async fn drive(
         &self,
         unfinished: impl Fn(UtcTime) -> Option<String>,
@@ -211,8 +212,7 @@ impl Clock {
             if simulated.holds_for_work {
                 self.wait_for_work(simulated, &unfinished).await;
             }
-            reached(self.now());
-            self.advance(simulated).await;
+            self.advance(simulated, &reached).await;
         }
     }
 
@@ -260,7 +260,7 @@ impl Clock {
     }
 
     /// Waits, at the clock's speed, for the next instant that somebody waits for, and wakes them.
-    async fn advance(&self, simulated: &Simulated) {
+    async fn advance(&self, simulated: &Simulated, reached: &impl Fn(UtcTime)) {
         loop {
             let changed = simulated.changed.notified();
             let (next, wait) = {
@@ -280,6 +280,7 @@ impl Clock {
                     let _ = tokio::time::timeout(wait, changed).await;
                 }
                 (Some(next), _) => {
+                    reached(next);
                     let mut woken = Vec::new();
                     {
                         let mut state = simulated.lock();

@@ -197,7 +197,8 @@ impl StandIns {
                 }
             }));
         }
-        for at in self.plan.sensor_files.clone() {
+        let now = self.clock.now();
+        for at in self.plan.sensor_files.iter().copied().filter(|at| *at >= now) {
             let world = self.clone();
             let instant = self.clock.sleep_until(at);
             tasks.push(actix_rt::spawn(async move {
@@ -208,8 +209,12 @@ impl StandIns {
             }));
         }
         for order in kills.iter().cloned() {
+            let at = self.plan.t0.plus_seconds(order.seconds_after_t0);
+            if at < now {
+                continue;
+            }
             let world = self.clone();
-            let instant = self.clock.sleep_until(self.plan.t0.plus_seconds(order.seconds_after_t0));
+            let instant = self.clock.sleep_until(at);
             tasks.push(actix_rt::spawn(async move {
                 let _guard = instant.await;
                 if let Err(error) = world.supervision.kill(&order.actor) {
