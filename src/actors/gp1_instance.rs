@@ -22,15 +22,16 @@ use crate::{
     fits::FitsStore,
     gp1::{
         Gp1Error, MastersInForce,
+        failed_analysis::failed_analysis,
         pipeline::{FrameOutcome, Instance},
     },
     model::{
-        AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Master, Trigger, UtcTime,
-        metric, normalise_burst_id,
+        AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Master, Provenance,
+        Trigger, UtcTime, metric, normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, analyses, frames, masters, triggers},
-        local::LocalStorage,
+        local::{LocalStorage, write_atomically},
     },
 };
 use actix::{Actor, Addr, Context, Handler, Supervised};
@@ -347,10 +348,18 @@ impl Worker {
             })
             .await?;
         let Some((trigger, used)) = found else { return Ok(()) };
-        let job_deadline = deadline.clone();
-        let path = self
-            .with_instance(move |instance| instance.analyse(&trigger, &job_deadline, &used))
-            .await??;
+        let path = match self.analyse(&trigger, deadline, &used).await {
+            Ok(path) => path,
+            Err(first) => {
+                tracing::error!(deadline = %deadline.name, error = %first, "analysis failed; once more");
+                match self.analyse(&trigger, deadline, &used).await {
+                    Ok(path) => path,
+                    Err(second) => {
+                        self.without_analysis(&trigger, deadline, &used, &second.to_string())?
+                    }
+                }
+            }
+        };
         let result = read_result(&path)?;
         let (moved, at) = (deadline.clone(), self.settings.clock.now());
         self.settings
@@ -367,6 +376,51 @@ impl Worker {
             hint(product_maker, ProductMaker::NAME, message).await;
         }
         Ok(())
+    }
+
+    async fn analyse(
+        &self,
+        trigger: &Trigger,
+        deadline: &Deadline,
+        used: &[FrameRecord],
+    ) -> Result<PathBuf, InstanceError> {
+        let (trigger, deadline, used) = (trigger.clone(), deadline.clone(), used.to_vec());
+        let made = self
+            .with_instance(move |instance| instance.analyse(&trigger, &deadline, &used))
+            .await?;
+        Ok(made?)
+    }
+
+    /// A deadline always yields products: an analysis that fails twice gives an empty list with the reason.
+    fn without_analysis(
+        &self,
+        trigger: &Trigger,
+        deadline: &Deadline,
+        used: &[FrameRecord],
+        reason: &str,
+    ) -> Result<PathBuf, InstanceError> {
+        tracing::error!(deadline = %deadline.name, reason, "products go out without an analysis");
+        let provenance = Provenance {
+            program: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.settings.name.clone(),
+            masters: Vec::new(),
+            catalogue: String::new(),
+            configuration_sha256: String::new(),
+        };
+        let result = failed_analysis(trigger, deadline, used, provenance, reason);
+        let directory = self
+            .settings
+            .storage
+            .calibrated()
+            .join(normalise_burst_id(&deadline.burst_id))
+            .join(deadline.name.to_string());
+        let path = directory.join("result.json");
+        let failed = |what: String| InstanceError::Result { path: path.clone(), what };
+        let text = serde_json::to_vec_pretty(&result).map_err(|error| failed(error.to_string()))?;
+        std::fs::create_dir_all(&directory).map_err(|error| failed(error.to_string()))?;
+        write_atomically(&path, &text).map_err(|error| failed(error.to_string()))?;
+        Ok(path)
     }
 
     /// Runs `work` on the instance's thread, over the image state, which is rebuilt first if it was lost. A panic loses it.

@@ -13,6 +13,7 @@ pub mod calibration_record;
 pub mod candidate_table;
 pub mod candidates;
 pub mod error;
+pub mod failed_analysis;
 pub mod findstars;
 pub mod forced;
 pub mod frame_group;
