@@ -17,6 +17,7 @@ pub mod gp1;
 pub mod imaging;
 pub mod model;
 pub mod products;
+pub mod progress;
 pub mod simulation;
 pub mod storage;
 pub mod web;

@@ -2,7 +2,9 @@
 //! manager's business.
 
 use super::{
-    messages::NoticeReceived, sending::hint, supervision::panic_message,
+    messages::NoticeReceived,
+    sending::hint,
+    supervision::{Post, panic_message},
     trigger_manager::TriggerManager,
 };
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
         local::sha256_of_bytes,
     },
 };
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -30,7 +32,7 @@ pub struct AlertReceiverSettings {
     pub author: ReceiverSettings,
     pub journal: Journal,
     pub clock: Clock,
-    pub trigger_manager: Addr<TriggerManager>,
+    pub trigger_manager: Post<TriggerManager>,
 }
 
 pub struct AlertReceiver {

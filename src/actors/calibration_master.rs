@@ -9,6 +9,7 @@ use super::{
     pool::{PoolError, WorkerPool},
     pump::{PassOutcome, Pump, Pumped, wake},
     sending::hint,
+    supervision::Post,
 };
 use crate::{
     clock::Clock,
@@ -24,8 +25,7 @@ use crate::{
     },
 };
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture,
 };
 use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct CalibrationMasterSettings {
     pub journal: Journal,
     pub storage: LocalStorage,
     pub clock: Clock,
-    pub instances: Vec<(String, Addr<Gp1Instance>)>,
+    pub instances: Vec<(String, Post<Gp1Instance>)>,
 }
 
 pub struct CalibrationMaster {

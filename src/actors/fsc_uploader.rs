@@ -5,6 +5,7 @@ use super::{
     pump::{PassOutcome, Pump, Pumped, wake},
     sending::hint,
     stopwatch::Stopwatches,
+    supervision::Post,
     trigger_manager::TriggerManager,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         triggers,
     },
 };
-use actix::{Actor, Addr, Context, Handler, Supervised};
+use actix::{Actor, Context, Handler, Supervised};
 use futures_util::future::LocalBoxFuture;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub struct FscUploaderSettings {
     pub timeout: Duration,
     pub journal: Journal,
     pub clock: Clock,
-    pub trigger_manager: Addr<TriggerManager>,
+    pub trigger_manager: Post<TriggerManager>,
     pub lateness: Stopwatches<(String, DeadlineName)>,
 }
 

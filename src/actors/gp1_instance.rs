@@ -1,8 +1,9 @@
 //! A GP1 instance (`svom`, `colibri`): takes its frames and, where it serves deadlines, the deadlines, one after the other in the
 //! order of their instants, and has each worked on by its own thread.
 //!
-//! The image state (running stacks, tracks) lives in a slot that only the worker thread opens. Whatever breaks, the slot is emptied and
-//! rebuilt from the reduced frames in the workspace: the same frames in the same order give the same state.
+//! The image state (running stacks, tracks) lies in a slot. Measuring a frame and analysing a deadline leave it there: a panic or a hang in them
+//! costs nothing of it. Only the job that takes a frame in has it out; what breaks there empties the slot, which is rebuilt from the reduced
+//! frames in the workspace: the same frames in the same order give the same state.
 
 use super::{
     messages::{
@@ -15,6 +16,7 @@ use super::{
     sending::{ask, hint, tell},
     status_collector::StatusCollector,
     stopwatch::Stopwatches,
+    supervision::Post,
     trigger_manager::TriggerManager,
 };
 use crate::{
@@ -29,12 +31,13 @@ use crate::{
         AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Master, Provenance,
         Trigger, UtcTime, metric, normalise_burst_id,
     },
+    progress,
     storage::{
         journal::{Journal, JournalError, analyses, frames, masters, triggers},
         local::{LocalStorage, write_atomically},
     },
 };
-use actix::{Actor, Addr, Context, Handler, Supervised};
+use actix::{Actor, Context, Handler, Supervised};
 use futures_util::future::LocalBoxFuture;
 use std::{
     collections::BTreeMap,
@@ -43,8 +46,9 @@ use std::{
     time::Duration,
 };
 
-/// A frame that ended its worker this often is set aside.
-const MAXIMUM_ATTEMPTS: u32 = 2;
+/// A frame at which work was begun more often than this, without ever coming to an end, has ended the whole program: it is
+/// set aside. (A panic or a hang of the worker is an end, and is noted with the frame: the second one sets it aside.)
+const MAXIMUM_ATTEMPTS: u32 = 6;
 /// How long the trigger manager may take to open a trigger from a frame.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -63,10 +67,10 @@ pub struct Gp1InstanceSettings {
     pub journal: Journal,
     pub storage: LocalStorage,
     pub clock: Clock,
-    pub trigger_manager: Addr<TriggerManager>,
+    pub trigger_manager: Post<TriggerManager>,
     /// Where the results of deadlines go, for the instance that serves them.
-    pub product_maker: Option<Addr<ProductMaker>>,
-    pub status_collector: Addr<StatusCollector>,
+    pub product_maker: Option<Post<ProductMaker>>,
+    pub status_collector: Post<StatusCollector>,
     /// Wall time since each frame's last byte.
     pub arrivals: Stopwatches<i64>,
 }
@@ -105,8 +109,8 @@ impl MastersCache {
     }
 }
 
-/// The image state, opened by the worker thread only. `None`: to be rebuilt.
-type Slot = Arc<Mutex<Option<Instance>>>;
+/// The image state. `None`: to be rebuilt.
+type Slot = Arc<Mutex<Option<Arc<Instance>>>>;
 
 pub struct Gp1Instance {
     settings: Gp1InstanceSettings,
@@ -171,6 +175,10 @@ impl Pumped for Gp1Instance {
         Box::pin(async move {
             match worker.do_all().await {
                 Ok(()) => PassOutcome::Done,
+                Err(InstanceError::Pool(error @ PoolError::Exhausted { .. })) => {
+                    // The supervision counts it and gives up when that does not help.
+                    std::panic::resume_unwind(Box::new(error.to_string()));
+                }
                 Err(error) => {
                     let instance = &worker.settings.name;
                     tracing::error!(instance, %error, "work is left; it will be tried again");
@@ -201,10 +209,12 @@ enum InstanceError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Pool(#[from] PoolError),
-    #[error("the result of a deadline could not be made: {0}")]
+    #[error(transparent)]
     Analysis(#[from] Gp1Error),
     #[error("{path}: {what}")]
     Result { path: PathBuf, what: String },
+    #[error("the trigger manager did not answer: {0}")]
+    NoAnswer(String),
 }
 
 /// Does the work of one instance; it is the actor's settings and slot, apart from the actor.
@@ -257,38 +267,59 @@ impl Worker {
     }
 
     async fn do_frame(&self, frame: FrameRecord) -> Result<(), InstanceError> {
+        let trigger = self.trigger_of(&frame).await?;
         let id = frame.id;
         let attempts = self.settings.journal.write(move |t| frames::begin_attempt(t, id)).await?;
         if attempts > MAXIMUM_ATTEMPTS {
-            let reason = format!("it ended its worker {MAXIMUM_ATTEMPTS} times");
-            return self.set_frame_aside(&frame, "worker-ended", &reason).await;
+            let reason =
+                format!("{MAXIMUM_ATTEMPTS} times the program ended while it was worked on");
+            return self.set_frame_aside(&frame, "program-ended", &reason).await;
         }
-        let trigger = self.trigger_of(&frame).await?;
+        let failure = match self.measure_and_take_in(&frame, trigger.as_ref()).await {
+            Ok(outcome) => return self.finish_frame(frame, trigger, outcome).await,
+            Err(failure) => failure,
+        };
+        let (reason, is_retry_safe) = match &failure {
+            InstanceError::Analysis(error) => (error.quarantine_reason(), error.is_retry_safe()),
+            InstanceError::Pool(PoolError::Panicked(_)) => ("worker-panicked", true),
+            InstanceError::Pool(PoolError::Hung { .. }) => ("worker-hung", true),
+            _ => return Err(failure),
+        };
+        let text = failure.to_string();
+        match &frame.reason {
+            None if is_retry_safe => {
+                tracing::error!(frame = frame.identity.name, reason = text, "once more");
+                self.settings.journal.write(move |t| frames::note_failure(t, id, &text)).await?;
+                Ok(())
+            }
+            None => self.set_frame_aside(&frame, reason, &text).await,
+            Some(first) => {
+                let detail = format!("{text}; the first time: {first}");
+                self.set_frame_aside(&frame, reason, &detail).await
+            }
+        }
+    }
+
+    async fn measure_and_take_in(
+        &self,
+        frame: &FrameRecord,
+        trigger: Option<&Trigger>,
+    ) -> Result<FrameOutcome, InstanceError> {
         let in_force = self.settings.journal.read(masters::in_force).await?;
-        let burst = trigger.clone();
-        let job_frame = frame.clone();
+        let (job_frame, burst) = (frame.clone(), trigger.cloned());
+        let work =
+            self.reading(move |instance| instance.prepare(&job_frame, burst.as_ref())).await??;
         let (cache, store) = (self.masters.clone(), self.settings.store.clone());
-        let outcome = self
-            .with_instance(move |instance| {
-                let masters = cache.load(store.as_ref(), &in_force)?;
-                instance.process_frame(&job_frame, &masters, burst.as_ref())
-            })
-            .await;
-        match outcome {
-            Ok(Ok(outcome)) => self.finish_frame(frame, trigger, outcome).await,
-            Ok(Err(error)) if error.is_retry_safe() && attempts < MAXIMUM_ATTEMPTS => {
-                tracing::warn!(frame = frame.identity.name, %error, "frame will be tried again");
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                self.set_frame_aside(&frame, error.quarantine_reason(), &error.to_string()).await
-            }
-            Err(InstanceError::Pool(PoolError::Panicked(message))) => {
-                tracing::error!(frame = frame.identity.name, message, "the worker panicked");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        let measuring = move || {
+            let masters = cache.load(store.as_ref(), &in_force)?;
+            let measurement = work.measure(&masters)?;
+            Ok::<_, Gp1Error>((work, measurement))
+        };
+        let (work, measurement) = self.settings.pool.run(measuring).await??;
+        let burst = trigger.cloned();
+        let taking_in =
+            move |instance: &mut Instance| instance.take_in(work, measurement, burst.as_ref());
+        Ok(self.changing(taking_in).await??)
     }
 
     async fn finish_frame(
@@ -384,11 +415,12 @@ impl Worker {
         deadline: &Deadline,
         used: &[FrameRecord],
     ) -> Result<PathBuf, InstanceError> {
+        let (burst, frames) = (trigger.clone(), used.to_vec());
+        self.changing(move |instance| instance.take_in_missing(&burst, &frames)).await?;
         let (trigger, deadline, used) = (trigger.clone(), deadline.clone(), used.to_vec());
-        let made = self
-            .with_instance(move |instance| instance.analyse(&trigger, &deadline, &used))
-            .await?;
-        Ok(made?)
+        let analysing =
+            move |instance: &Instance| instance.analyse_taken_in(&trigger, &deadline, &used);
+        Ok(self.reading(analysing).await??)
     }
 
     /// A deadline always yields products: an analysis that fails twice gives an empty list with the reason.
@@ -423,30 +455,59 @@ impl Worker {
         Ok(path)
     }
 
-    /// Runs `work` on the instance's thread, over the image state, which is rebuilt first if it was lost. A panic loses it.
-    async fn with_instance<T, F>(&self, work: F) -> Result<T, InstanceError>
+    /// Runs `work` on the instance's thread with the image state, which stays in its slot: whatever happens to the job.
+    async fn reading<T, F>(&self, work: F) -> Result<T, InstanceError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Instance) -> T + Send + 'static,
+    {
+        let (slot, rebuilding) = (self.slot.clone(), self.rebuilding());
+        self.settings
+            .pool
+            .run(move || {
+                let kept = locked(&slot).clone();
+                let instance = match kept {
+                    Some(instance) => instance,
+                    None => {
+                        let instance = Arc::new(rebuilding()?);
+                        put_back(&slot, instance.clone());
+                        instance
+                    }
+                };
+                Ok::<T, InstanceError>(work(&instance))
+            })
+            .await?
+    }
+
+    /// Runs `work` on the instance's thread with the image state taken out of its slot. A panic or a hang loses it, and the next job
+    /// rebuilds it.
+    async fn changing<T, F>(&self, work: F) -> Result<T, InstanceError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Instance) -> T + Send + 'static,
     {
-        let slot = self.slot.clone();
-        let factory = self.settings.factory.clone();
-        let journal = self.settings.journal.clone();
-        let name = self.settings.name.clone();
+        let (slot, rebuilding) = (self.slot.clone(), self.rebuilding());
         self.settings
             .pool
             .run(move || {
-                // Taken out of the slot: a panic drops it, and the next job rebuilds it.
-                let kept = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let kept = locked(&slot).take();
                 let mut instance = match kept {
                     Some(instance) => instance,
-                    None => rebuilt(&factory, &journal, &name)?,
+                    None => Arc::new(rebuilding()?),
                 };
-                let value = work(&mut instance);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance);
+                // A copy is made only while a job that was given up still holds the state.
+                let value = work(Arc::make_mut(&mut instance));
+                put_back(&slot, instance);
                 Ok::<T, InstanceError>(value)
             })
             .await?
+    }
+
+    fn rebuilding(&self) -> impl FnOnce() -> Result<Instance, InstanceError> + Send + 'static {
+        let factory = self.settings.factory.clone();
+        let journal = self.settings.journal.clone();
+        let name = self.settings.name.clone();
+        move || rebuilt(&factory, &journal, &name)
     }
 
     /// The trigger of a frame. If the frame names one that no notice opened, the trigger manager opens it from the frame.
@@ -460,9 +521,11 @@ impl Worker {
         let request = OpenFromFrame { frame: Box::new(frame.clone()) };
         match ask(&self.settings.trigger_manager, request, OPEN_TIMEOUT).await {
             Ok(Ok(())) => {}
-            Ok(Err(reason)) | Err(reason) => {
+            Ok(Err(reason)) => {
                 tracing::warn!(burst, reason, "no trigger could be opened from the frame");
             }
+            // It is being restarted: the frame waits for it.
+            Err(reason) => return Err(InstanceError::NoAnswer(reason)),
         }
         Ok(self.settings.journal.read(move |c| triggers::find(c, &burst)).await?)
     }
@@ -499,6 +562,18 @@ impl Worker {
     fn count(&self, result: &'static str) {
         let instance = self.settings.name.clone();
         metrics::counter!(metric::FRAMES, "instance" => instance, "result" => result).increment(1);
+    }
+}
+
+fn locked(slot: &Slot) -> std::sync::MutexGuard<'_, Option<Arc<Instance>>> {
+    // The slot is only ever filled or emptied: it is sound even if a holder of the lock panicked.
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps the image state for the next job, unless this job was given up and another has taken its place.
+fn put_back(slot: &Slot, instance: Arc<Instance>) {
+    if !progress::is_given_up() {
+        *locked(slot) = Some(instance);
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     pump::{PassOutcome, Pump, Pumped, wake},
     sending::hint,
     stopwatch::Stopwatches,
+    supervision::Post,
 };
 use crate::{
     clock::{Clock, WorkGuard},
@@ -21,7 +22,7 @@ use crate::{
         local::{LocalStorage, StorageError, move_file, sha256_of_file},
     },
 };
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use futures_util::future::LocalBoxFuture;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,8 +55,8 @@ pub struct ImageProviderSettings {
     pub journal: Journal,
     pub storage: LocalStorage,
     pub clock: Clock,
-    pub instances: Vec<(String, Addr<Gp1Instance>)>,
-    pub calibration_master: Addr<CalibrationMaster>,
+    pub instances: Vec<(String, Post<Gp1Instance>)>,
+    pub calibration_master: Post<CalibrationMaster>,
     pub arrivals: Stopwatches<i64>,
 }
 

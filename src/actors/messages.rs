@@ -86,3 +86,8 @@ pub struct MasterPromoted {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct MakeMasters;
+
+/// Anybody → any actor: look into the journal. It says nothing that the journal does not.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Nudge;

@@ -6,6 +6,7 @@ pub mod fsc_uploader;
 pub mod gp1_instance;
 pub mod image_provider;
 pub mod messages;
+mod nudge;
 pub mod pool;
 pub mod product_maker;
 pub mod pump;

@@ -6,6 +6,7 @@ use super::{
     pool::{PoolError, WorkerPool},
     pump::{PassOutcome, Pump, Pumped, wake},
     sending::hint,
+    supervision::Post,
 };
 use crate::{
     clock::Clock,
@@ -17,7 +18,7 @@ use crate::{
         local::{LocalStorage, StorageError, sha256_of_file},
     },
 };
-use actix::{Actor, Addr, Context, Handler, Supervised};
+use actix::{Actor, Context, Handler, Supervised};
 use futures_util::future::LocalBoxFuture;
 use std::{path::PathBuf, sync::Arc};
 
@@ -31,7 +32,7 @@ pub struct ProductMakerSettings {
     pub journal: Journal,
     pub storage: LocalStorage,
     pub clock: Clock,
-    pub uploader: Addr<FscUploader>,
+    pub uploader: Post<FscUploader>,
 }
 
 pub struct ProductMaker {

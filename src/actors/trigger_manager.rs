@@ -9,6 +9,7 @@ use super::{
     pump::{PassOutcome, Pump, Pumped, wake},
     sending::hint,
     stopwatch::Stopwatches,
+    supervision::Post,
 };
 use crate::{
     alerts::{
@@ -27,8 +28,8 @@ use crate::{
     },
 };
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle,
-    Supervised, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, Supervised,
+    WrapFuture,
 };
 use futures_util::future::LocalBoxFuture;
 use std::{
@@ -48,7 +49,7 @@ pub struct TriggerManagerSettings {
     pub storage: LocalStorage,
     pub clock: Clock,
     /// All GP1 instances; the one that serves deadlines is named by `deadline_instance`.
-    pub instances: Vec<(String, Addr<Gp1Instance>)>,
+    pub instances: Vec<(String, Post<Gp1Instance>)>,
     pub deadline_instance: String,
     pub lateness: Stopwatches<(String, DeadlineName)>,
 }

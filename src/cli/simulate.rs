@@ -6,17 +6,18 @@ use super::{
     progress::TerminalProgress,
 };
 use crate::{
+    actors::supervision::Fault,
     config::SimulationConfig,
     controller::{
         night_directory::NightDirectoryError,
-        simulated_night::{KillOrder, NightError, NightWatcher},
+        simulated_night::{FaultOrder, NightError, NightWatcher},
         simulation_setup::{ArchiveOptions, NightOptions, SetupError, simulate_night},
     },
     model::UtcTime,
 };
 use anyhow::anyhow;
 use clap::Args;
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  gic simulate\n  gic simulate --seed 7 --json\n  \
@@ -60,8 +61,12 @@ pub struct SimulateArguments {
     #[arg(long)]
     fresh: bool,
     /// Make an actor panic T seconds after T0 (may be given several times)
-    #[arg(long, value_name = "ACTOR@T")]
-    kill: Vec<KillOrder>,
+    #[arg(long, value_name = "ACTOR@T", value_parser = read_kill)]
+    kill: Vec<FaultOrder>,
+    /// Make an actor fail T seconds after T0, after STEPS more steps of it: panic, hang, slow, full-mailbox, and of gp1
+    /// actors worker-panic, worker-hang
+    #[arg(long, value_name = "FAULT:ACTOR@T+STEPS", value_parser = read_fault)]
+    fault: Vec<FaultOrder>,
     /// Let the clock run free: lateness then shows in the results
     #[arg(long)]
     no_hold: bool,
@@ -75,18 +80,26 @@ pub struct SimulateArguments {
     log: LogArguments,
 }
 
-impl FromStr for KillOrder {
-    type Err = String;
+fn read_kill(text: &str) -> Result<FaultOrder, String> {
+    order(Fault::Panic, text)
+        .map_err(|()| format!("'{text}' is not ACTOR@SECONDS, as gp1-svom@290"))
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = || format!("'{text}' is not ACTOR@SECONDS, as gp1-svom@290");
-        let (actor, seconds) = text.split_once('@').ok_or_else(form)?;
-        let seconds: f64 = seconds.trim_end_matches('s').parse().map_err(|_| form())?;
-        if actor.is_empty() || !seconds.is_finite() {
-            return Err(form());
-        }
-        Ok(Self { actor: actor.to_owned(), seconds_after_t0: seconds })
+fn read_fault(text: &str) -> Result<FaultOrder, String> {
+    let form = || format!("'{text}' is not FAULT:ACTOR@SECONDS+STEPS, as hang:gp1-svom@290+2");
+    let (fault, rest) = text.split_once(':').ok_or_else(form)?;
+    order(fault.parse()?, rest).map_err(|()| form())
+}
+
+fn order(fault: Fault, text: &str) -> Result<FaultOrder, ()> {
+    let (actor, when) = text.split_once('@').ok_or(())?;
+    let (seconds, steps) = when.split_once('+').unwrap_or((when, "0"));
+    let seconds_after_t0: f64 = seconds.trim_end_matches('s').parse().map_err(drop)?;
+    let after_steps = steps.parse().map_err(drop)?;
+    if actor.is_empty() || !seconds_after_t0.is_finite() {
+        return Err(());
     }
+    Ok(FaultOrder { fault, actor: actor.to_owned(), seconds_after_t0, after_steps })
 }
 
 pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
@@ -117,7 +130,7 @@ pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
         blur_catalogue: arguments.blur_catalog,
         out: arguments.out,
         fresh: arguments.fresh,
-        kills: arguments.kill,
+        faults: [arguments.kill, arguments.fault].concat(),
         holds: !arguments.no_hold,
         web: arguments.web,
     };
@@ -143,7 +156,7 @@ fn failure(error: SetupError) -> Failure {
     match error {
         SetupError::InputMissing { .. } => Failure::InputMissing(error.into()),
         SetupError::Usage(_) => Failure::Usage(error.into()),
-        SetupError::Night(NightError::Kill(_)) => Failure::Usage(error.into()),
+        SetupError::Night(NightError::Fault(_)) => Failure::Usage(error.into()),
         SetupError::Directory(
             NightDirectoryError::Finished { .. }
             | NightDirectoryError::OtherConfiguration { .. }
@@ -158,11 +171,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kill_orders_are_read() {
-        let order: KillOrder = "gp1-svom@290".parse().unwrap();
-        assert_eq!(order, KillOrder { actor: "gp1-svom".to_owned(), seconds_after_t0: 290.0 });
+    fn orders_to_fail_are_read() {
+        let order = |fault, after_steps| FaultOrder {
+            fault,
+            actor: "gp1-svom".to_owned(),
+            seconds_after_t0: 290.0,
+            after_steps,
+        };
+        assert_eq!(read_kill("gp1-svom@290").unwrap(), order(Fault::Panic, 0));
+        assert_eq!(read_fault("hang:gp1-svom@290").unwrap(), order(Fault::Hang, 0));
+        assert_eq!(read_fault("worker-hang:gp1-svom@290+3").unwrap(), order(Fault::WorkerHang, 3));
         for text in ["gp1-svom", "@3", "web@soon", "web@inf"] {
-            assert!(text.parse::<KillOrder>().is_err(), "{text}");
+            assert!(read_kill(text).is_err(), "{text}");
+        }
+        for text in ["gp1-svom@3", "sulk:web@3", "hang:web@3+", "hang:web@3+many"] {
+            assert!(read_fault(text).is_err(), "{text}");
         }
     }
 }

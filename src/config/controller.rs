@@ -164,6 +164,8 @@ pub struct SupervisionSettings {
     pub period_seconds: f64,
     pub first_backoff_milliseconds: u64,
     pub maximum_backoff_milliseconds: u64,
+    /// An actor whose thread does not answer for so long is replaced.
+    pub answer_timeout_seconds: f64,
 }
 
 /// The worker threads of GP1.
@@ -261,13 +263,14 @@ impl Default for SupervisionSettings {
             period_seconds: 60.0,
             first_backoff_milliseconds: 100,
             maximum_backoff_milliseconds: 5000,
+            answer_timeout_seconds: 10.0,
         }
     }
 }
 
 impl Default for WorkersSettings {
     fn default() -> Self {
-        Self { frame_timeout_seconds: 120.0 }
+        Self { frame_timeout_seconds: 30.0 }
     }
 }
 
@@ -341,6 +344,12 @@ impl ControllerConfig {
             longest,
             longest >= first,
             &expected,
+        )?;
+        checks.range(
+            "supervision.answer_timeout_seconds",
+            self.supervision.answer_timeout_seconds,
+            0.5,
+            3600.0,
         )?;
         checks.range(
             "workers.frame_timeout_seconds",

@@ -85,6 +85,8 @@ pub struct NightReport {
     pub hold_seconds: f64,
     pub holds_expired: Vec<String>,
     pub restarts: BTreeMap<String, u64>,
+    /// Wall seconds from the last failure of an actor being noticed until it ran again.
+    pub restart_seconds: BTreeMap<String, f64>,
     /// Files of the night that were left out, with the reason.
     pub left_out: Vec<String>,
     pub places: BTreeMap<String, PathBuf>,
@@ -136,6 +138,10 @@ pub async fn make_report(
         hold_seconds: figures.seconds,
         holds_expired: figures.expired,
         restarts: actors.iter().map(|actor| (actor.name.clone(), actor.restarts)).collect(),
+        restart_seconds: actors
+            .iter()
+            .filter_map(|actor| Some((actor.name.clone(), actor.last_restart_seconds?)))
+            .collect(),
         left_out: plan.left_out.clone(),
         places: places(directory),
     })

@@ -8,7 +8,7 @@ use super::{
     report::{NightReport, make_report},
 };
 use crate::{
-    actors::supervision::{Escalation, Supervision, UnknownActor},
+    actors::supervision::{Escalation, Fault, FaultRefused, Supervision},
     alerts::author,
     clock::Clock,
     fsc::server::{FscError, RunningReceiver},
@@ -31,11 +31,14 @@ const AUTHOR_TIMEOUT: Duration = Duration::from_secs(20);
 /// Under this name the journal keeps the instant the clock has reached.
 pub const INSTANT_NOTE: &str = "simulated instant";
 
-/// `--kill ACTOR@T`: the actor panics T seconds after T0.
+/// An actor fails T seconds after T0: `--kill ACTOR@T`, `--fault FAULT:ACTOR@T+STEPS`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KillOrder {
+pub struct FaultOrder {
+    pub fault: Fault,
     pub actor: String,
     pub seconds_after_t0: f64,
+    /// Steps the actor still makes from that instant on, so that it is struck in the middle of what is due then.
+    pub after_steps: u32,
 }
 
 /// How far a night has come.
@@ -70,7 +73,7 @@ pub enum NightError {
     #[error("the receiver of the science centre: {0}")]
     Receiver(#[from] FscError),
     #[error(transparent)]
-    Kill(#[from] UnknownActor),
+    Fault(#[from] FaultRefused),
     #[error("the packet '{label}' could not be handed over: {what}")]
     Author { label: String, what: String },
     #[error(transparent)]
@@ -85,7 +88,7 @@ pub async fn run_night(
     plan: Arc<NightPlan>,
     directory: &NightDirectory,
     receiver: RunningReceiver,
-    kills: &[KillOrder],
+    faults: &[FaultOrder],
     watcher: Arc<dyn NightWatcher>,
 ) -> Result<NightReport, NightError> {
     let (clock, journal, storage) =
@@ -93,7 +96,7 @@ pub async fn run_night(
     let metrics = parts.metrics.clone();
     let controller = Controller::start(parts)?;
     watcher.announce(&format!("pages: http://{}/", controller.web_address()));
-    check_kills(&controller, kills)?;
+    check_faults(&controller, faults)?;
 
     let (stand_in_failed, mut failures) = tokio::sync::mpsc::channel(4);
     let stand_ins = StandIns {
@@ -105,7 +108,7 @@ pub async fn run_night(
         alert_address: controller.alert_address(),
         failed: stand_in_failed,
     };
-    let tasks = stand_ins.start(kills);
+    let tasks = stand_ins.start(faults);
 
     let outcome = {
         let probe = journal.clone();
@@ -145,12 +148,12 @@ async fn next_failure(failures: &mut tokio::sync::mpsc::Receiver<NightError>) ->
     }
 }
 
-fn check_kills(controller: &Controller, kills: &[KillOrder]) -> Result<(), UnknownActor> {
+fn check_faults(controller: &Controller, faults: &[FaultOrder]) -> Result<(), FaultRefused> {
     let actors = controller.actors();
-    for order in kills {
+    for order in faults {
         if !actors.iter().any(|actor| actor.name == order.actor) {
             let known = actors.iter().map(|a| a.name.clone()).collect::<Vec<_>>().join(", ");
-            return Err(UnknownActor { name: order.actor.clone(), known });
+            return Err(FaultRefused::UnknownActor { name: order.actor.clone(), known });
         }
     }
     Ok(())
@@ -184,7 +187,7 @@ struct StandIns {
 }
 
 impl StandIns {
-    fn start(self, kills: &[KillOrder]) -> Vec<actix_rt::task::JoinHandle<()>> {
+    fn start(self, faults: &[FaultOrder]) -> Vec<actix_rt::task::JoinHandle<()>> {
         let mut tasks = Vec::new();
         // Each instant is registered here, before the clock is driven.
         for index in 0..self.plan.packets.len() {
@@ -208,7 +211,7 @@ impl StandIns {
                 }
             }));
         }
-        for order in kills.iter().cloned() {
+        for order in faults.iter().cloned() {
             let at = self.plan.t0.plus_seconds(order.seconds_after_t0);
             if at < now {
                 continue;
@@ -217,7 +220,9 @@ impl StandIns {
             let instant = self.clock.sleep_until(at);
             tasks.push(actix_rt::spawn(async move {
                 let _guard = instant.await;
-                if let Err(error) = world.supervision.kill(&order.actor) {
+                if let Err(error) =
+                    world.supervision.request(&order.actor, order.fault, order.after_steps)
+                {
                     let _ = world.failed.send(error.into()).await;
                 }
             }));

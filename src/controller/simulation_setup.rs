@@ -6,7 +6,7 @@ use super::{
     night_directory::{NightDirectory, NightDirectoryError},
     night_plan::NightPlan,
     report::NightReport,
-    simulated_night::{INSTANT_NOTE, KillOrder, NightError, NightWatcher, run_night},
+    simulated_night::{FaultOrder, INSTANT_NOTE, NightError, NightWatcher, run_night},
 };
 use crate::{
     actors::image_provider::ImageSource,
@@ -70,7 +70,7 @@ pub struct NightOptions {
     pub blur_catalogue: bool,
     pub out: Option<PathBuf>,
     pub fresh: bool,
-    pub kills: Vec<KillOrder>,
+    pub faults: Vec<FaultOrder>,
     pub holds: bool,
     pub web: String,
 }
@@ -173,7 +173,7 @@ pub async fn simulate_night(
         started_at: start,
     };
     let plan = Arc::new(plan);
-    Ok(run_night(parts, plan, &directory, receiver, &options.kills, watcher).await?)
+    Ok(run_night(parts, plan, &directory, receiver, &options.faults, watcher).await?)
 }
 
 /// Paths that were named must be there: nothing is begun otherwise.

@@ -7,11 +7,12 @@ use crate::{
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
         image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
+        messages::Nudge,
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
         status_collector::{StatusCollector, StatusCollectorSettings},
         stopwatch::Stopwatches,
-        supervision::{ChildPolicy, Escalation, Supervision, UnknownActor, mailbox},
+        supervision::{ChildPolicy, Escalation, Mailbox, Post, Supervision, mailbox},
         trigger_manager::{TriggerManager, TriggerManagerSettings},
         web::{WebActor, WebActorSettings},
     },
@@ -32,8 +33,7 @@ use crate::{
         status::{Mode, Program, StatusSources},
     },
 };
-use actix::{Actor, Addr, Context, Supervised};
-use actix_rt::Arbiter;
+use actix::{Actor, Context, Handler, Supervised};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -91,7 +91,8 @@ pub enum ControllerError {
 /// A running controller.
 pub struct Controller {
     supervision: Supervision,
-    arbiters: Vec<Arbiter>,
+    /// Asks the actors for signs of life.
+    watching: actix_rt::task::JoinHandle<()>,
     alert_address: SocketAddr,
     web_address: SocketAddr,
     web_running: Arc<Mutex<Option<crate::web::server::RunningWeb>>>,
@@ -100,15 +101,15 @@ pub struct Controller {
 }
 
 struct Addresses {
-    _trigger_manager: Addr<TriggerManager>,
-    _alert_receiver: Addr<AlertReceiver>,
-    _image_provider: Addr<ImageProvider>,
-    _instances: Vec<(String, Addr<Gp1Instance>)>,
-    _product_maker: Addr<ProductMaker>,
-    _uploader: Addr<FscUploader>,
-    _calibration_master: Addr<CalibrationMaster>,
-    _status_collector: Addr<StatusCollector>,
-    _web: Addr<WebActor>,
+    _trigger_manager: Post<TriggerManager>,
+    _alert_receiver: Post<AlertReceiver>,
+    _image_provider: Post<ImageProvider>,
+    _instances: Vec<(String, Post<Gp1Instance>)>,
+    _product_maker: Post<ProductMaker>,
+    _uploader: Post<FscUploader>,
+    _calibration_master: Post<CalibrationMaster>,
+    _status_collector: Post<StatusCollector>,
+    _web: Post<WebActor>,
 }
 
 impl Controller {
@@ -121,11 +122,8 @@ impl Controller {
         let web_address = web_listener.local_addr()?;
 
         let supervision = Supervision::new(clock.clone(), journal.clone());
-        let mut launcher = Launcher {
-            supervision: supervision.clone(),
-            policy: policy_of(config),
-            arbiters: Vec::new(),
-        };
+        let launcher = Launcher { supervision: supervision.clone(), policy: policy_of(config) };
+        let patience = Duration::from_secs_f64(config.workers.frame_timeout_seconds);
         let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
         let arrivals = Stopwatches::default();
         let lateness = Stopwatches::default();
@@ -172,11 +170,12 @@ impl Controller {
             parts.instances.iter().zip(instance_mail).zip(&instances)
         {
             let serves_deadlines = *name == deadline_instance;
+            let pool = WorkerPool::start(&format!("gp1-{name}"), 1, 2, patience)?;
             let settings = Gp1InstanceSettings {
                 name: name.clone(),
                 factory: factory_of(&parts, settings, store.clone()),
                 store: store.clone(),
-                pool: WorkerPool::start(&format!("gp1-{name}"), 1, 2)?,
+                pool: pool.clone(),
                 journal: journal.clone(),
                 storage: storage.clone(),
                 clock: clock.clone(),
@@ -185,14 +184,16 @@ impl Controller {
                 status_collector: status_collector.clone(),
                 arrivals: arrivals.clone(),
             };
-            launcher.launch(&Gp1Instance::actor_name(name), mail, settings, Gp1Instance::new);
+            let actor = Gp1Instance::actor_name(name);
+            launcher.launch(&actor, mail, settings, Gp1Instance::new);
+            supervision.knows_workers_of(&actor, pool);
         }
 
         let settings = ProductMakerSettings {
             descriptors: Arc::new(parts.descriptors.clone()),
             products: parts.products.clone(),
             store: store.clone(),
-            pool: WorkerPool::start("products", 1, 2)?,
+            pool: WorkerPool::start("products", 1, 2, patience)?,
             journal: journal.clone(),
             storage: storage.clone(),
             clock: clock.clone(),
@@ -216,7 +217,7 @@ impl Controller {
             quiet_seconds: config.calibration.quiet_seconds,
             masters: MasterSettings::from_config(&config.calibration, &config.site),
             store: store.clone(),
-            pool: WorkerPool::start("calibration", 1, 2)?,
+            pool: WorkerPool::start("calibration", 1, 2, patience)?,
             journal: journal.clone(),
             storage: storage.clone(),
             clock: clock.clone(),
@@ -231,7 +232,7 @@ impl Controller {
 
         let settings = StatusCollectorSettings {
             period_seconds: config.status.period_seconds,
-            pool: WorkerPool::start("status", 1, 2)?,
+            pool: WorkerPool::start("status", 1, 2, patience)?,
             journal: journal.clone(),
             storage: storage.clone(),
             clock: clock.clone(),
@@ -243,7 +244,7 @@ impl Controller {
             keywords: parts.keywords.clone(),
             router: parts.router.clone(),
             store,
-            pool: WorkerPool::start("images", 1, 2)?,
+            pool: WorkerPool::start("images", 1, 2, patience)?,
             journal: journal.clone(),
             storage: storage.clone(),
             clock: clock.clone(),
@@ -284,8 +285,8 @@ impl Controller {
         launcher.launch(WebActor::NAME, web_mail, settings, WebActor::new);
 
         Ok(Self {
+            watching: actix_rt::spawn(supervision.clone().watch()),
             supervision,
-            arbiters: launcher.arbiters,
             alert_address,
             web_address,
             web_running,
@@ -318,12 +319,7 @@ impl Controller {
         self.supervision.snapshot()
     }
 
-    /// Makes an actor panic, to try the supervision.
-    pub fn kill(&self, actor: &str) -> Result<(), UnknownActor> {
-        self.supervision.kill(actor)
-    }
-
-    /// A handle for killing actors from elsewhere.
+    /// A handle for making actors fail from elsewhere.
     pub fn supervision(&self) -> Supervision {
         self.supervision.clone()
     }
@@ -355,33 +351,24 @@ impl Controller {
         {
             tracing::warn!("the pages did not close in time");
         }
-        for arbiter in &self.arbiters {
-            arbiter.stop();
-        }
+        self.watching.abort();
+        self.supervision.stop_all();
     }
 }
 
-/// Starts actors of any type under one policy, each with its own arbiter (its own failure domain).
+/// Starts actors of any type under one policy, each on its own thread (its own failure domain).
 struct Launcher {
     supervision: Supervision,
     policy: ChildPolicy,
-    arbiters: Vec<Arbiter>,
 }
 
 impl Launcher {
-    fn launch<A, S>(
-        &mut self,
-        name: &str,
-        mail: crate::actors::supervision::Mailbox<A>,
-        settings: S,
-        make: fn(S) -> A,
-    ) where
-        A: Actor<Context = Context<A>> + Supervised,
-        S: Send + 'static,
+    fn launch<A, S>(&self, name: &str, mail: Mailbox<A>, settings: S, make: fn(S) -> A)
+    where
+        A: Actor<Context = Context<A>> + Supervised + Handler<Nudge>,
+        S: Clone + Send + Sync + 'static,
     {
-        let arbiter = Arbiter::new();
-        self.supervision.start(&arbiter.handle(), name, self.policy, mail, move |_| make(settings));
-        self.arbiters.push(arbiter);
+        self.supervision.start(name, self.policy, mail, move || make(settings.clone()));
     }
 }
 
@@ -392,6 +379,7 @@ fn policy_of(config: &ControllerConfig) -> ChildPolicy {
         period: Duration::from_secs_f64(supervision.period_seconds),
         first_backoff: Duration::from_millis(supervision.first_backoff_milliseconds),
         maximum_backoff: Duration::from_millis(supervision.maximum_backoff_milliseconds),
+        answer_timeout: Duration::from_secs_f64(supervision.answer_timeout_seconds),
         ..ChildPolicy::default()
     }
 }

@@ -7,7 +7,7 @@ use super::frame_steps::{
     CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_raw,
 };
 use super::masters_in_force::MastersInForce;
-use super::measured_frame::MeasuredFrame;
+use super::measured_frame::{KnownField, MeasuredFrame};
 use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
 use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
@@ -195,9 +195,8 @@ fn measure_file(
     let ReducedFrame { header, image, .. } = read_reduced(context.store, path)?;
     let record = reduced_record(&tools.keywords, path, &header, image.shape(), &settings.name)?;
     let paths = flat_paths(output, &record.identity.name);
-    let sources = group.reference().map(|reference| (reference, reference.bare_sources()));
-    let reference =
-        sources.as_ref().and_then(|(reference, sources)| reference.as_reference(sources));
+    let known = group.reference().and_then(KnownField::of);
+    let reference = known.as_ref().map(KnownField::as_reference);
     let frame = CalibratedFrame {
         header,
         image,

@@ -16,6 +16,7 @@ use crate::imaging::{CalibratedImage, background, statistics::median_and_deviati
 use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
 };
+use crate::progress;
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ pub struct RawFrame<'a> {
     pub keywords: &'a FrameKeywords,
 }
 
-/// Logs how long a step took.
+/// Logs how long a step took, and shows that the thread makes progress.
 pub(crate) struct StepTimer<'a> {
     frame: &'a str,
     started: Instant,
@@ -54,6 +55,7 @@ impl<'a> StepTimer<'a> {
     pub(crate) fn done(&mut self, step: &str) {
         let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(frame = self.frame, step, milliseconds, "step done");
+        progress::step();
         self.started = Instant::now();
     }
 }

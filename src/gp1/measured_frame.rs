@@ -15,6 +15,32 @@ use crate::model::{FrameRecord, FrameUse, SkyPosition, Source, UtcTime};
 /// Magnitude of one electron per second where nothing calibrates the frames: the first of them has this zero point.
 pub const INSTRUMENTAL_ZERO_POINT: f64 = 25.0;
 
+/// What others inherit from a frame whose coordinates are known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownField {
+    name: String,
+    wcs: TangentPlane,
+    status: AstrometryStatus,
+    sources: Vec<Source>,
+}
+
+impl KnownField {
+    /// Nothing for a frame without coordinates.
+    pub fn of(frame: &MeasuredFrame) -> Option<Self> {
+        Some(Self {
+            name: frame.name().to_owned(),
+            wcs: frame.wcs?,
+            status: frame.status,
+            sources: frame.bare_sources(),
+        })
+    }
+
+    pub fn as_reference(&self) -> ReferenceField<'_> {
+        let Self { name, wcs, status, sources } = self;
+        ReferenceField { name, wcs, status: *status, sources }
+    }
+}
+
 /// A reduced frame without its pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeasuredFrame {
@@ -108,16 +134,6 @@ impl MeasuredFrame {
     /// The bare list of sources, for alignment.
     pub fn bare_sources(&self) -> Vec<Source> {
         self.sources.iter().map(|each| each.source.clone()).collect()
-    }
-
-    /// This frame as one from which others inherit coordinates.
-    pub fn as_reference<'a>(&'a self, sources: &'a [Source]) -> Option<ReferenceField<'a>> {
-        Some(ReferenceField {
-            name: self.name(),
-            wcs: self.wcs.as_ref()?,
-            status: self.status,
-            sources,
-        })
     }
 
     /// How the frame was used, for the result.

@@ -10,7 +10,8 @@ use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
 use super::frame_steps::{RawFrame, StepContext, StepTimer, process_raw};
 use super::masters_in_force::MastersInForce;
-use super::measured_frame::MeasuredFrame;
+use super::measured_frame::{KnownField, MeasuredFrame};
+use super::reduced_file::FrameMeasurement;
 use super::result_files::{write_cutouts, write_provisional, write_result, write_stacks};
 use super::settings::InstanceSettings;
 use super::stacking::StackSet;
@@ -24,6 +25,7 @@ use crate::model::{
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What became of a frame.
 #[derive(Debug, Clone)]
@@ -36,7 +38,31 @@ pub struct FrameOutcome {
     pub provisional: Option<Vec<ListedCandidate>>,
 }
 
+/// A frame to be measured, with all that takes.
+pub struct FrameWork {
+    settings: InstanceSettings,
+    catalogue: Arc<dyn Catalogue>,
+    store: Arc<dyn FitsStore>,
+    frame: FrameRecord,
+    paths: FramePaths,
+    /// The field as an earlier frame of the group found it.
+    reference: Option<KnownField>,
+    group_name: String,
+    started: Instant,
+}
+
+impl FrameWork {
+    /// Runs the enabled steps on the raw frame and writes its files.
+    pub fn measure(&self, masters: &MastersInForce) -> Result<FrameMeasurement, Gp1Error> {
+        let context = context_of(&self.settings, &self.store, &self.catalogue);
+        let FrameRecord { path, identity, keywords, .. } = &self.frame;
+        let reference = self.reference.as_ref().map(KnownField::as_reference);
+        process_raw(context, RawFrame { path, identity, keywords }, masters, reference, &self.paths)
+    }
+}
+
 /// One instance (`svom`, `colibri`) with all it remembers.
+#[derive(Clone)]
 pub struct Instance {
     settings: InstanceSettings,
     catalogue: Arc<dyn Catalogue>,
@@ -87,21 +113,44 @@ impl Instance {
         masters: &MastersInForce,
         trigger: Option<&Trigger>,
     ) -> Result<FrameOutcome, Gp1Error> {
-        let started = std::time::Instant::now();
+        let work = self.prepare(frame, trigger)?;
+        let measurement = work.measure(masters)?;
+        self.take_in(work, measurement, trigger)
+    }
+
+    /// Puts together what measuring a frame needs. The measuring itself leaves the instance alone: it may fail in any way
+    /// without harm to what the instance remembers.
+    pub fn prepare(
+        &self,
+        frame: &FrameRecord,
+        trigger: Option<&Trigger>,
+    ) -> Result<FrameWork, Gp1Error> {
         let burst_id = trigger.map(|trigger| trigger.burst_id.as_str());
-        let paths = self.frame_paths(frame, burst_id)?;
         let group_name = group_of(&frame.keywords, burst_id);
+        let reference = self.groups.get(&group_name).and_then(FrameGroup::reference);
+        Ok(FrameWork {
+            settings: self.settings.clone(),
+            catalogue: self.catalogue.clone(),
+            store: self.store.clone(),
+            paths: self.frame_paths(frame, burst_id)?,
+            reference: reference.and_then(KnownField::of),
+            frame: frame.clone(),
+            group_name,
+            started: Instant::now(),
+        })
+    }
+
+    /// Takes a measured frame into the stacks, and lists what it shows. `trigger` as it was given to [`Instance::prepare`].
+    pub fn take_in(
+        &mut self,
+        work: FrameWork,
+        measurement: FrameMeasurement,
+        trigger: Option<&Trigger>,
+    ) -> Result<FrameOutcome, Gp1Error> {
+        let FrameWork { frame, paths, group_name, started, .. } = work;
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let group = self.groups.entry(group_name.clone()).or_default();
-
-        let sources = group.reference().map(|reference| (reference, reference.bare_sources()));
-        let reference =
-            sources.as_ref().and_then(|(reference, sources)| reference.as_reference(sources));
-        let raw =
-            RawFrame { path: &frame.path, identity: &frame.identity, keywords: &frame.keywords };
-        let measurement = process_raw(context, raw, masters, reference, &paths)?;
-        group.absorb(context, frame, &paths)?;
-
+        group.absorb(context, &frame, &paths)?;
         let list = match trigger {
             Some(trigger) if self.settings.steps.summary => {
                 let mut timer = StepTimer::new(&frame.identity.name);
@@ -162,6 +211,16 @@ impl Instance {
         frames: &[FrameRecord],
     ) -> Result<PathBuf, Gp1Error> {
         self.take_in_missing(trigger, frames);
+        self.analyse_taken_in(trigger, deadline, frames)
+    }
+
+    /// The same with what the instance remembers already: it is left as it is.
+    pub fn analyse_taken_in(
+        &self,
+        trigger: &Trigger,
+        deadline: &Deadline,
+        frames: &[FrameRecord],
+    ) -> Result<PathBuf, Gp1Error> {
         let empty = FrameGroup::default();
         let group = self.groups.get(&group_of_trigger(trigger)).unwrap_or(&empty);
         self.analyse_group(group, trigger, deadline, frames)
@@ -175,7 +234,7 @@ impl Instance {
         deadline: &Deadline,
         frames: &[FrameRecord],
     ) -> Result<PathBuf, Gp1Error> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let usable: Vec<&MeasuredFrame> =
             frames.iter().filter_map(|record| group.find(&record.identity)).collect();
@@ -298,7 +357,7 @@ impl Instance {
     }
 
     /// Frames whose files are there but not in memory; what cannot be read is left to the list of frames to say.
-    fn take_in_missing(&mut self, trigger: &Trigger, frames: &[FrameRecord]) {
+    pub fn take_in_missing(&mut self, trigger: &Trigger, frames: &[FrameRecord]) {
         let group_name = group_of_trigger(trigger);
         for record in frames {
             let known = self

@@ -23,6 +23,9 @@ pub struct ActorSnapshot {
     pub restarts: u64,
     /// Why it ended last: the first cause.
     pub last_exit: Option<String>,
+    /// Wall seconds from its last failure being noticed until it ran again.
+    #[serde(default)]
+    pub last_restart_seconds: Option<f64>,
     /// When it took its present state.
     pub since: UtcTime,
 }

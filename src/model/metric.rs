@@ -22,19 +22,21 @@ pub const PRODUCTS: &str = "gic_products_total";
 pub const UPLOADS: &str = "gic_uploads_total";
 /// Products waiting for their receipt.
 pub const OUTBOX_DEPTH: &str = "gic_outbox_depth";
-/// Restarts of actors, by `actor` and `cause` (panic, stop).
+/// Restarts of actors, by `actor` and `cause` (panic, stop, hang).
 pub const ACTOR_RESTARTS: &str = "gic_actor_restarts_total";
 /// 1 while an actor runs, by `actor`.
 pub const ACTOR_UP: &str = "gic_actor_up";
 /// Telemetry messages dropped on a full mailbox, by `receiver`.
 pub const MESSAGES_DROPPED: &str = "gic_messages_dropped_total";
+/// Hung worker threads that were replaced, by `pool`.
+pub const WORKERS_REPLACED: &str = "gic_workers_replaced_total";
 /// Masters by `kind` and `result` (promoted, rejected).
 pub const MASTERS: &str = "gic_masters_total";
 /// Status files written.
 pub const STATUS_FILES: &str = "gic_status_files_total";
 
 /// What each metric means: name, sort, help text. The sort is `counter`, `gauge` or `histogram`.
-pub const DESCRIPTIONS: [(&str, &str, &str); 17] = [
+pub const DESCRIPTIONS: [(&str, &str, &str); 18] = [
     (ALERTS_RECEIVED, "counter", "Packets received, by source and result"),
     (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
     (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
@@ -49,6 +51,7 @@ pub const DESCRIPTIONS: [(&str, &str, &str); 17] = [
     (ACTOR_RESTARTS, "counter", "Restarts of actors, by actor and cause"),
     (ACTOR_UP, "gauge", "1 while an actor runs"),
     (MESSAGES_DROPPED, "counter", "Telemetry messages dropped on a full mailbox"),
+    (WORKERS_REPLACED, "counter", "Hung worker threads that were replaced, by pool"),
     (MASTERS, "counter", "Calibration masters by kind and result"),
     (STATUS_FILES, "counter", "Status files written"),
     ("gic_build_info", "gauge", "Version of the program, always 1"),

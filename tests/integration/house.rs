@@ -9,7 +9,7 @@ use std::{
 /// Rooms by floor, lowest first. A room may use the floors below it, and itself.
 const FLOORS: [&[&str]; 8] = [
     &["model"],
-    &["config", "clock"],
+    &["config", "clock", "progress"],
     &["imaging", "fits"],
     &["catalogs", "alerts", "storage"],
     &["gp1", "products", "fsc", "simulation", "web"],

@@ -1,29 +1,44 @@
 //! Polls one actor's context and decides what follows its end.
 
 use super::{
-    ChildPolicy, Escalation, ExitReason, KillSwitch, RestartPolicy, Supervision, panic_message,
+    ChildPolicy, Escalation, ExitReason, Fault, RestartPolicy, Supervision,
+    fault::{Controls, SLOW_FOR, SLOW_STEP, UNREAD_FOR},
+    history::History,
+    panic_message,
 };
-use crate::{
-    clock::WorkGuard,
-    model::{ActorState, metric},
-};
+use crate::{clock::WorkGuard, model::ActorState};
 use actix::{Actor, Context, Supervised, dev::ContextFut};
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     task::{self, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
 type ActorContext<A> = Pin<Box<ContextFut<A, Context<A>>>>;
 
+/// A hang on request ends by itself after this long, should nobody notice it.
+const LONGEST_HANG: Duration = Duration::from_secs(600);
+
+/// What all lives of one actor share.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub name: String,
+    pub policy: ChildPolicy,
+    pub history: Arc<Mutex<History>>,
+    /// Fills the actor's mailbox, for trials.
+    pub fill_mailbox: Arc<dyn Fn() + Send + Sync>,
+}
+
 enum Phase {
-    /// With what holds the clock until the first poll after a restart: in it the actor takes its own hold.
+    /// With what holds the clock until the first poll of a new life: in it the actor takes its own hold.
     Running { resuming: Option<WorkGuard> },
     /// Waiting for the next start; the simulated clock waits too.
     BackingOff { sleep: Pin<Box<tokio::time::Sleep>>, guard: WorkGuard },
+    /// On request: the mailbox is full and not read.
+    Unread { sleep: Pin<Box<tokio::time::Sleep>>, guard: WorkGuard },
 }
 
 /// Polls one actor's context and decides what follows its end.
@@ -34,11 +49,9 @@ where
     /// `None` once the actor has ended for good.
     context: Option<ActorContext<A>>,
     phase: Phase,
-    failures: VecDeque<(Instant, ExitReason)>,
-    backoff_step: u32,
-    name: String,
-    policy: ChildPolicy,
-    kill: Arc<KillSwitch>,
+    slow_until: Option<Instant>,
+    identity: Identity,
+    controls: Arc<Controls>,
     supervision: Supervision,
 }
 
@@ -53,16 +66,30 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
+            this.controls.waker.register(task.waker());
+            if this.controls.is_superseded() {
+                // Another life has taken this one's place while the thread hung.
+                this.drop_context();
+                return Poll::Ready(());
+            }
+            this.controls.heartbeat.answer();
             let exit = match &mut this.phase {
                 Phase::Running { resuming } => {
                     let resuming = resuming.take();
-                    this.kill.waker.register(task.waker());
                     let polled = this.poll_actor(task);
                     drop(resuming);
                     match polled {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(exit) => exit,
+                        Some(Poll::Ready(exit)) => exit,
+                        Some(Poll::Pending) => return Poll::Pending,
+                        None => continue,
                     }
+                }
+                Phase::Unread { sleep, .. } => {
+                    if sleep.as_mut().poll(task).is_pending() {
+                        return Poll::Pending;
+                    }
+                    this.resume();
+                    continue;
                 }
                 Phase::BackingOff { sleep, .. } => {
                     if sleep.as_mut().poll(task).is_pending() {
@@ -70,15 +97,9 @@ where
                     }
                     match this.restart_actor() {
                         Ok(true) => {
-                            this.supervision.update(&this.name, ActorState::Running, None);
-                            tracing::info!(actor = %this.name, "restarted");
-                            let backing_off = std::mem::replace(
-                                &mut this.phase,
-                                Phase::Running { resuming: None },
-                            );
-                            if let Phase::BackingOff { guard, .. } = backing_off {
-                                this.phase = Phase::Running { resuming: Some(guard) };
-                            }
+                            this.supervision.update(&this.identity.name, ActorState::Running, None);
+                            tracing::info!(actor = %this.identity.name, "restarted");
+                            this.resume();
                             continue;
                         }
                         // Nobody holds its address any more: there is nothing to restart for.
@@ -103,37 +124,75 @@ where
 {
     pub(super) fn new(
         context: ActorContext<A>,
-        name: String,
-        policy: ChildPolicy,
-        kill: Arc<KillSwitch>,
+        identity: Identity,
+        controls: Arc<Controls>,
         supervision: Supervision,
+        resuming: Option<WorkGuard>,
     ) -> Self {
         Self {
             context: Some(context),
-            phase: Phase::Running { resuming: None },
-            failures: VecDeque::new(),
-            backoff_step: 0,
-            name,
-            policy,
-            kill,
+            phase: Phase::Running { resuming },
+            slow_until: None,
+            identity,
+            controls,
             supervision,
         }
     }
 
-    fn poll_actor(&mut self, task: &mut task::Context<'_>) -> Poll<ExitReason> {
-        let Some(context) = self.context.as_mut() else { return Poll::Ready(ExitReason::Stopped) };
-        let kill = &self.kill;
+    /// Goes on running; what held the clock holds it until the next poll is over.
+    fn resume(&mut self) {
+        let before = std::mem::replace(&mut self.phase, Phase::Running { resuming: None });
+        if let Phase::BackingOff { guard, .. } | Phase::Unread { guard, .. } = before {
+            self.phase = Phase::Running { resuming: Some(guard) };
+        }
+    }
+
+    /// One poll of the actor; nothing if a failure on request has put another phase in place.
+    fn poll_actor(&mut self, task: &mut task::Context<'_>) -> Option<Poll<ExitReason>> {
+        let Some(context) = self.context.as_mut() else {
+            return Some(Poll::Ready(ExitReason::Stopped));
+        };
+        let mut shall_panic = None;
+        if let Some(request) = self.controls.due() {
+            tracing::warn!(actor = %self.identity.name, fault = %request.fault, "failing on request");
+            match request.fault {
+                Fault::Panic => shall_panic = Some(request.guard),
+                Fault::Slow => self.slow_until = Some(Instant::now() + SLOW_FOR),
+                Fault::Hang => {
+                    hang(&self.controls);
+                    drop(request.guard);
+                    return None;
+                }
+                Fault::FullMailbox => {
+                    (self.identity.fill_mailbox)();
+                    let sleep = Box::pin(tokio::time::sleep(UNREAD_FOR));
+                    self.phase = Phase::Unread { sleep, guard: request.guard };
+                    return None;
+                }
+                // Asked of the worker pool, not of the actor.
+                Fault::WorkerPanic | Fault::WorkerHang => {}
+            }
+        }
+        if self.slow_until.is_some_and(|until| Instant::now() < until) {
+            thread::sleep(SLOW_STEP);
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            if kill.requested.swap(false, Ordering::SeqCst) {
-                kill_this_actor();
+            if shall_panic.is_some() {
+                // It unwinds like any panic of the actor's own code.
+                std::panic::resume_unwind(Box::new("killed on request".to_owned()));
             }
             context.as_mut().poll(task)
         }));
-        match outcome {
+        let polled = match outcome {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(ExitReason::Stopped),
             Err(payload) => Poll::Ready(ExitReason::Panicked(panic_message(payload.as_ref()))),
+        };
+        if let (Poll::Ready(_), Some(guard)) = (&polled, shall_panic) {
+            // The clock stands until the restart takes its own hold.
+            self.phase = Phase::Running { resuming: Some(guard) };
         }
+        Some(polled)
     }
 
     fn restart_actor(&mut self) -> Result<bool, ExitReason> {
@@ -143,7 +202,7 @@ where
     }
 
     fn shall_restart(&self, exit: &ExitReason) -> bool {
-        match self.policy.restart {
+        match self.identity.policy.restart {
             RestartPolicy::Permanent => true,
             RestartPolicy::Transient => !matches!(exit, ExitReason::Stopped),
             RestartPolicy::Temporary => false,
@@ -151,73 +210,31 @@ where
     }
 
     fn begin_backoff(&mut self, exit: ExitReason) -> Result<(), Escalation> {
-        let now = Instant::now();
-        let healthy = self
-            .failures
-            .back()
-            .is_none_or(|(last, _)| now.duration_since(*last) >= self.policy.healthy_after);
-        if healthy {
-            self.backoff_step = 0;
-        }
-        self.failures.push_back((now, exit.clone()));
-        while let Some((oldest, _)) = self.failures.front()
-            && now.duration_since(*oldest) > self.policy.period
-        {
-            self.failures.pop_front();
-        }
-        tracing::error!(actor = %self.name, reason = %exit, "actor ended; it will be restarted");
-        metrics::counter!(
-            metric::ACTOR_RESTARTS, "actor" => self.name.clone(), "cause" => exit.cause()
-        )
-        .increment(1);
-        if self.failures.len() > self.policy.maximum_restarts {
-            let first_cause =
-                self.failures.front().map_or_else(|| exit.clone(), |(_, cause)| cause.clone());
-            return Err(Escalation {
-                actor: self.name.clone(),
-                failures: self.failures.len(),
-                period_seconds: self.policy.period.as_secs(),
-                first_cause,
-                last_cause: exit,
-            });
-        }
-        self.supervision.update(&self.name, ActorState::Restarting, Some(&exit));
-        self.supervision.record(&self.name, "restarted", exit.to_string());
-        let wait = self.next_backoff();
+        let name = &self.identity.name;
+        tracing::error!(actor = %name, reason = %exit, "actor ended; it will be restarted");
+        let wait = self.supervision.note_failure(&self.identity, &exit)?;
         let guard = match std::mem::replace(&mut self.phase, Phase::Running { resuming: None }) {
-            Phase::BackingOff { guard, .. } => guard,
-            Phase::Running { .. } => self.supervision.inner.clock.hold(),
+            Phase::BackingOff { guard, .. } | Phase::Unread { guard, .. } => guard,
+            Phase::Running { resuming } => {
+                let guard = self.supervision.inner.clock.hold();
+                drop(resuming);
+                guard
+            }
         };
         self.phase = Phase::BackingOff { sleep: Box::pin(tokio::time::sleep(wait)), guard };
         Ok(())
     }
 
-    fn next_backoff(&mut self) -> Duration {
-        let doubled = self.policy.first_backoff.saturating_mul(1 << self.backoff_step.min(20));
-        self.backoff_step += 1;
-        let wait = doubled.min(self.policy.maximum_backoff);
-        wait + wait.mul_f64(0.25 * jitter(&self.name, self.backoff_step))
-    }
-
     fn end(&mut self) -> Poll<()> {
         self.drop_context();
-        self.supervision.update(&self.name, ActorState::Stopped, None);
-        tracing::info!(actor = %self.name, "ended");
+        self.supervision.update(&self.identity.name, ActorState::Stopped, None);
+        tracing::info!(actor = %self.identity.name, "ended");
         Poll::Ready(())
     }
 
     fn give_up(&mut self, escalation: Escalation) -> Poll<()> {
-        tracing::error!(%escalation, "restarting does not help");
         self.drop_context();
-        self.supervision.update(&self.name, ActorState::GaveUp, Some(&escalation.last_cause));
-        self.supervision.record(&self.name, "gave up", escalation.to_string());
-        self.supervision.inner.escalation.send_if_modified(|current| {
-            let is_first = current.is_none();
-            if is_first {
-                *current = Some(escalation);
-            }
-            is_first
-        });
+        self.supervision.give_up(escalation);
         Poll::Ready(())
     }
 
@@ -225,22 +242,20 @@ where
     fn drop_context(&mut self) {
         let context = self.context.take();
         if catch_unwind(AssertUnwindSafe(|| drop(context))).is_err() {
-            tracing::error!(actor = %self.name, "panicked while it was taken down");
+            tracing::error!(actor = %self.identity.name, "panicked while it was taken down");
         }
     }
 }
 
-/// The deliberate failure of `--kill`: it unwinds like any panic of the actor's own code.
-fn kill_this_actor() -> ! {
-    std::panic::resume_unwind(Box::new("killed on request".to_owned()))
+/// The deliberate hang: the thread does nothing until it is given up.
+fn hang(controls: &Controls) {
+    let began = Instant::now();
+    while !controls.is_superseded() && began.elapsed() < LONGEST_HANG {
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
-/// A number in 0..1 that differs from actor to actor and from step to step, so that actors that fail together do not come
-/// back together.
-fn jitter(name: &str, step: u32) -> f64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325 ^ u64::from(step);
-    for byte in name.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
+/// The failures noted so far; sound even if a holder of the lock panicked.
+pub(super) fn locked(history: &Mutex<History>) -> std::sync::MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -25,6 +25,8 @@ pub struct ChildPolicy {
     pub maximum_backoff: Duration,
     /// After this long without a failure the backoff starts anew.
     pub healthy_after: Duration,
+    /// An actor whose thread does not answer for so long is replaced.
+    pub answer_timeout: Duration,
 }
 
 impl Default for ChildPolicy {
@@ -36,17 +38,20 @@ impl Default for ChildPolicy {
             first_backoff: Duration::from_millis(100),
             maximum_backoff: Duration::from_secs(5),
             healthy_after: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(10),
         }
     }
 }
 
 /// Why an actor ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ExitReason {
     /// It stopped itself.
     Stopped,
     /// A handler, future or timer of it panicked.
     Panicked(String),
+    /// Its thread did not answer for so long, in seconds of wall time.
+    Hung { seconds: f64 },
 }
 
 impl ExitReason {
@@ -55,6 +60,7 @@ impl ExitReason {
         match self {
             Self::Stopped => "stop",
             Self::Panicked(_) => "panic",
+            Self::Hung { .. } => "hang",
         }
     }
 }
@@ -64,12 +70,15 @@ impl fmt::Display for ExitReason {
         match self {
             Self::Stopped => formatter.write_str("stopped itself"),
             Self::Panicked(message) => write!(formatter, "panicked: {message}"),
+            Self::Hung { seconds } => {
+                write!(formatter, "hung: its thread did not answer for {seconds:.1} s")
+            }
         }
     }
 }
 
 /// An actor failed too often: the controller must end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "actor {actor} failed {failures} times within {period_seconds} s; the first cause: {first_cause}; the last: {last_cause}"
 )]

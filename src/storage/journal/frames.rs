@@ -87,6 +87,16 @@ pub fn begin_attempt(transaction: &Transaction<'_>, id: i64) -> Result<u32, Jour
     Ok(attempts)
 }
 
+/// Notes why the first attempt at a frame failed; the frame waits for its second one.
+pub fn note_failure(
+    transaction: &Transaction<'_>,
+    id: i64,
+    reason: &str,
+) -> Result<(), JournalError> {
+    transaction.execute("UPDATE frames SET reason = ?2 WHERE id = ?1", params![id, reason])?;
+    Ok(())
+}
+
 /// The frame is reduced and measured.
 pub fn set_reduced(
     transaction: &Transaction<'_>,

@@ -100,6 +100,7 @@ impl MadeUpNight {
                 restarts: u64::from(was_restarted),
                 last_exit: was_restarted
                     .then(|| "panic: a worker lost its frame at 20261101T031812C1o".to_owned()),
+                last_restart_seconds: was_restarted.then_some(0.13),
                 since: if was_restarted { after(391.0) } else { after(-900.0) },
             }
         })
