@@ -67,9 +67,12 @@ struct Threads {
     started: AtomicUsize,
     /// Given up and not ended yet.
     hung: AtomicUsize,
-    /// The failure that the next job shall have, on request: one of the constants below.
-    next_failure: AtomicU8,
+    /// The failure that the next job shall have, on request.
+    next_failure: Mutex<FailureRequest>,
 }
+
+/// One of the constants below, shared by the pools of which one shall fail.
+type FailureRequest = Arc<AtomicU8>;
 
 const NO_FAILURE: u8 = 0;
 const PANIC: u8 = 1;
@@ -89,7 +92,7 @@ impl WorkerPool {
             patience,
             started: AtomicUsize::new(0),
             hung: AtomicUsize::new(0),
-            next_failure: AtomicU8::new(NO_FAILURE),
+            next_failure: Mutex::default(),
         });
         let pool = Self { name: name.into(), queue, threads: shared };
         for _ in 0..threads.max(1) {
@@ -133,7 +136,8 @@ impl WorkerPool {
         let work = Box::new(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 if let Some(shared) = failure.upgrade() {
-                    fail_on_request(shared.next_failure.swap(NO_FAILURE, Ordering::SeqCst));
+                    let request = locked(&shared.next_failure).clone();
+                    fail_on_request(request.swap(NO_FAILURE, Ordering::SeqCst));
                 }
                 work()
             }));
@@ -192,10 +196,12 @@ impl WorkerPool {
         }
     }
 
-    /// For trials: the next job hangs, or panics.
-    pub fn fail_next(&self, hang: bool) {
-        let failure = if hang { HANG } else { PANIC };
-        self.threads.next_failure.store(failure, Ordering::SeqCst);
+    /// For trials: the next job of any of the pools hangs, or panics.
+    pub fn fail_next_of(pools: &[Self], hang: bool) {
+        let request = Arc::new(AtomicU8::new(if hang { HANG } else { PANIC }));
+        for pool in pools {
+            *locked(&pool.threads.next_failure) = request.clone();
+        }
     }
 }
 
@@ -293,9 +299,9 @@ mod tests {
     #[tokio::test]
     async fn failures_on_request_happen_once() {
         let pool = pool(1, Duration::from_millis(150));
-        pool.fail_next(false);
+        WorkerPool::fail_next_of(std::slice::from_ref(&pool), false);
         assert!(matches!(pool.run(|| ()).await, Err(PoolError::Panicked(_))));
-        pool.fail_next(true);
+        WorkerPool::fail_next_of(std::slice::from_ref(&pool), true);
         assert!(matches!(pool.run(|| ()).await, Err(PoolError::Hung { .. })));
         assert_eq!(pool.run(|| 3).await, Ok(3));
     }

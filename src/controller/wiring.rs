@@ -171,11 +171,13 @@ impl Controller {
         {
             let serves_deadlines = *name == deadline_instance;
             let pool = WorkerPool::start(&format!("gp1-{name}"), 1, 2, patience)?;
+            let measuring_pool = WorkerPool::start(&format!("gp1-{name}-frames"), 1, 2, patience)?;
             let settings = Gp1InstanceSettings {
                 name: name.clone(),
                 factory: factory_of(&parts, settings, store.clone()),
                 store: store.clone(),
                 pool: pool.clone(),
+                measuring_pool: measuring_pool.clone(),
                 journal: journal.clone(),
                 storage: storage.clone(),
                 clock: clock.clone(),
@@ -186,7 +188,7 @@ impl Controller {
             };
             let actor = Gp1Instance::actor_name(name);
             launcher.launch(&actor, mail, settings, Gp1Instance::new);
-            supervision.knows_workers_of(&actor, pool);
+            supervision.knows_workers_of(&actor, vec![pool, measuring_pool]);
         }
 
         let settings = ProductMakerSettings {

@@ -35,6 +35,11 @@ impl KnownField {
         })
     }
 
+    /// Solved against the catalogue: no later frame takes its place.
+    pub fn is_absolute(&self) -> bool {
+        self.status.is_absolute()
+    }
+
     pub fn as_reference(&self) -> ReferenceField<'_> {
         let Self { name, wcs, status, sources } = self;
         ReferenceField { name, wcs, status: *status, sources }

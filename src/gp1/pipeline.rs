@@ -52,6 +52,11 @@ pub struct FrameWork {
 }
 
 impl FrameWork {
+    /// Whether the frames before this one can no longer change how it is measured.
+    pub fn has_settled_field(&self) -> bool {
+        self.reference.as_ref().is_some_and(KnownField::is_absolute)
+    }
+
     /// Runs the enabled steps on the raw frame and writes its files.
     pub fn measure(&self, masters: &MastersInForce) -> Result<FrameMeasurement, Gp1Error> {
         let context = context_of(&self.settings, &self.store, &self.catalogue);

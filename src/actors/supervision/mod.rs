@@ -68,8 +68,8 @@ struct Child {
     /// The thread of the present life.
     arbiter: Arbiter,
     begin_life: Arc<dyn Fn(WorkGuard) -> Option<Life> + Send + Sync>,
-    /// Its worker threads, for failures on request.
-    pool: Option<WorkerPool>,
+    /// Its worker threads, for failures on request: the first that gets a job fails.
+    pools: Vec<WorkerPool>,
 }
 
 /// What the supervision keeps of one life of an actor.
@@ -142,15 +142,15 @@ impl Supervision {
                 let make = make.clone();
                 Some(begin_life(&supervision, receiver, &life_identity, make, Some(guard)))
             }),
-            pool: None,
+            pools: Vec::new(),
         };
         self.children().insert(name.to_owned(), child);
     }
 
     /// The worker threads of an actor, for failures on request.
-    pub fn knows_workers_of(&self, name: &str, pool: WorkerPool) {
+    pub fn knows_workers_of(&self, name: &str, pools: Vec<WorkerPool>) {
         if let Some(child) = self.children().get_mut(name) {
-            child.pool = Some(pool);
+            child.pools = pools;
         }
     }
 
@@ -174,10 +174,10 @@ impl Supervision {
             return Err(FaultRefused::UnknownActor { name: name.to_owned(), known });
         };
         if matches!(fault, Fault::WorkerPanic | Fault::WorkerHang) {
-            let Some(pool) = &child.pool else {
+            if child.pools.is_empty() {
                 return Err(FaultRefused::NoWorkers { name: name.to_owned() });
-            };
-            pool.fail_next(fault == Fault::WorkerHang);
+            }
+            WorkerPool::fail_next_of(&child.pools, fault == Fault::WorkerHang);
             return Ok(());
         }
         let guard = self.inner.clock.hold();

@@ -148,6 +148,19 @@ pub fn of_instance(
     )
 }
 
+/// The next frames an instance has to work on, in order of arrival, at most `limit`.
+pub fn next_of_instance(
+    connection: &Connection,
+    instance: &str,
+    limit: u32,
+) -> Result<Vec<FrameRecord>, JournalError> {
+    query(
+        connection,
+        "WHERE instance = ?1 AND state = ?2 ORDER BY arrived_at, id LIMIT ?3",
+        &[&instance, &state_name(&FrameState::Arrived), &limit],
+    )
+}
+
 /// How many frames of an instance are in a state.
 pub fn count_of_instance(
     connection: &Connection,
