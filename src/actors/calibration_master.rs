@@ -17,7 +17,7 @@ use crate::{
         Gp1Error,
         night_masters::{MasterSettings, make_night_masters},
     },
-    model::{FrameState, metric},
+    model::{FrameState, UtcTime, metric},
     storage::{
         journal::{Journal, JournalError, frames, masters},
         local::LocalStorage,
@@ -70,16 +70,46 @@ impl CalibrationMaster {
         Self { settings, pump: Pump::default(), quiet_timer: None }
     }
 
-    /// Frames may have been left by an earlier life: the quiet time begins now.
+    /// Frames may have been left by an earlier life. On the real clock others may have come meanwhile, which are still to be taken
+    /// in: the quiet time begins now. On a simulated one nothing came meanwhile: the quiet time goes on where it was.
     fn begin(&mut self, context: &mut Context<Self>) {
-        self.wait_for_quiet(context);
+        if !self.settings.clock.is_simulated() {
+            self.wait_for_quiet(context);
+            return;
+        }
+        let hold = self.settings.clock.hold();
+        let journal = self.settings.journal.clone();
+        let waiting = async move {
+            journal
+                .read(|c| frames::of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived))
+                .await
+        };
+        context.spawn(waiting.into_actor(self).map(move |waiting, actor, context| {
+            match waiting {
+                Ok(waiting) if actor.quiet_timer.is_none() => {
+                    if let Some(last) = waiting.iter().map(|frame| frame.arrived_at).max() {
+                        actor.wait_for_quiet_after(last, context);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the waiting calibration frames could not be read");
+                    actor.wait_for_quiet(context);
+                }
+            }
+            drop(hold);
+        }));
     }
 
     fn wait_for_quiet(&mut self, context: &mut Context<Self>) {
+        self.wait_for_quiet_after(self.settings.clock.now(), context);
+    }
+
+    fn wait_for_quiet_after(&mut self, last_arrival: UtcTime, context: &mut Context<Self>) {
         if let Some(handle) = self.quiet_timer.take() {
             context.cancel_future(handle);
         }
-        let instant = self.settings.clock.now().plus_seconds(self.settings.quiet_seconds);
+        let instant = last_arrival.plus_seconds(self.settings.quiet_seconds);
         let sleep = self.settings.clock.sleep_until(instant);
         let handle = context.spawn(sleep.into_actor(self).map(|guard, actor, context| {
             actor.quiet_timer = None;

@@ -18,6 +18,7 @@ use super::{
     trigger_manager::TriggerManager,
 };
 use crate::{
+    alerts::known_before,
     clock::Clock,
     fits::FitsStore,
     gp1::{
@@ -27,7 +28,7 @@ use crate::{
     },
     model::{
         AnalysisResult, Deadline, DeadlineState, FrameRecord, FrameState, Master, Provenance,
-        Trigger, UtcTime, metric, normalise_burst_id,
+        Trigger, metric, normalise_burst_id,
     },
     storage::{
         journal::{Journal, JournalError, analyses, frames, masters, triggers},
@@ -44,7 +45,7 @@ use std::{
 };
 
 /// A frame that ended its worker this often is set aside.
-const MAXIMUM_ATTEMPTS: u32 = 2;
+const MAXIMUM_ATTEMPTS: u32 = 6;
 /// How long the trigger manager may take to open a trigger from a frame.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -348,6 +349,7 @@ impl Worker {
             })
             .await?;
         let Some((trigger, used)) = found else { return Ok(()) };
+        let trigger = known_before(&trigger, until);
         let path = match self.analyse(&trigger, deadline, &used).await {
             Ok(path) => path,
             Err(first) => {
@@ -509,10 +511,8 @@ fn serviceable_deadlines(
 ) -> Result<Vec<Deadline>, JournalError> {
     let mut serviceable = Vec::new();
     for deadline in triggers::deadlines_in(connection, DeadlineState::Due)? {
-        let far_future = UtcTime::from_unix_microseconds(i64::MAX / 4);
         if deadline.cause.is_none()
-            || !frames::reduced_of_burst(connection, instance, &deadline.burst_id, far_future)?
-                .is_empty()
+            || frames::has_reduced_of_burst(connection, instance, &deadline.burst_id)?
         {
             serviceable.push(deadline);
         }

@@ -18,7 +18,9 @@ use crate::{
     simulation::feed::{FeedError, FrameFeed},
     storage::{
         journal::{Journal, JournalError, frames},
-        local::{LocalStorage, StorageError, move_file, sha256_of_file},
+        local::{
+            LocalStorage, StorageError, make_directory, make_durable, move_file, sha256_of_file,
+        },
     },
 };
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Supervised, WrapFuture};
@@ -389,8 +391,7 @@ fn place(
     is_ours: bool,
 ) -> Result<PathBuf, StorageError> {
     let directory = settings.storage.raw().join(date_obs.compact_date());
-    fs::create_dir_all(&directory)
-        .map_err(|source| StorageError { path: directory.clone(), source })?;
+    make_directory(&directory)?;
     let Some(name) = file.file_name() else {
         let source = io::Error::other("the path has no file name");
         return Err(StorageError { path: file.to_owned(), source });
@@ -398,20 +399,24 @@ fn place(
     let mut destination = directory.join(name);
     if destination.exists() {
         if sha256_of_file(&destination)? == data_sha256 {
+            // A stop may have come before it was synced.
+            make_durable(&destination)?;
             return Ok(destination);
         }
         // Another version of the same frame: both are kept.
         let version = data_sha256.get(..12).unwrap_or(data_sha256);
         destination = directory.join(format!("version-{version}")).join(name);
         if let Some(parent) = destination.parent() {
-            fs::create_dir_all(parent)
-                .map_err(|source| StorageError { path: parent.to_owned(), source })?;
+            make_directory(parent)?;
         }
         if destination.exists() {
+            make_durable(&destination)?;
             return Ok(destination);
         }
     }
     if is_ours && fs::hard_link(file, &destination).is_ok() {
+        // Whoever wrote the file may not have synced it, and the one name it has is removed when the journal has it.
+        make_durable(&destination)?;
         return Ok(destination);
     }
     let mut temporary = destination.clone().into_os_string();

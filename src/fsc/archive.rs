@@ -87,6 +87,7 @@ impl Archive {
         for path in [&archive.incoming, &archive.archive, &archive.refused] {
             fs::create_dir_all(path).at(path)?;
         }
+        sync_directory(directory)?;
         for path in entries(&archive.incoming)? {
             fs::remove_file(&path).at(&path)?;
         }

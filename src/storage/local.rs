@@ -51,8 +51,10 @@ impl LocalStorage {
             storage.status(),
             storage.quarantine(),
         ] {
-            fs::create_dir_all(&directory).map_err(StorageError::at(&directory))?;
+            make_directory(&directory)?;
         }
+        // Other files that a stop left half written are written again under the same name; these are named after an instant.
+        remove_half_written(&storage.status())?;
         Ok(storage)
     }
 
@@ -113,7 +115,7 @@ impl LocalStorage {
         at: crate::model::UtcTime,
     ) -> Result<PathBuf, StorageError> {
         let directory = self.quarantine().join(reason);
-        fs::create_dir_all(&directory).map_err(StorageError::at(&directory))?;
+        make_directory(&directory)?;
         let name = file.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy());
         let mut destination = directory.join(name.as_ref());
         let mut number = 1;
@@ -147,10 +149,44 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StorageError>
     sync_directory_of(path)
 }
 
+/// Makes a directory with its parents, each synced into the one above it: what is put into it later and synced stays
+/// reachable after a power cut.
+pub fn make_directory(path: &Path) -> Result<(), StorageError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => sync_directory_of(path),
+        // Somebody else made it in between.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(StorageError { path: path.to_owned(), source: error }),
+    }
+}
+
+/// Removes what [`write_atomically`] was making in a directory when the program ended.
+fn remove_half_written(directory: &Path) -> Result<(), StorageError> {
+    for entry in fs::read_dir(directory).map_err(StorageError::at(directory))? {
+        let path = entry.map_err(StorageError::at(directory))?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            fs::remove_file(&path).map_err(StorageError::at(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs a file that another process wrote, and its name: after this the journal may say that it is there.
+pub fn make_durable(path: &Path) -> Result<(), StorageError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StorageError::at(path))?;
+    sync_directory_of(path)
+}
+
 /// Moves a file, over a copy where the destination is on another file system.
 pub fn move_file(from: &Path, to: &Path) -> Result<(), StorageError> {
     if let Some(directory) = to.parent() {
-        fs::create_dir_all(directory).map_err(StorageError::at(directory))?;
+        make_directory(directory)?;
     }
     match fs::rename(from, to) {
         Ok(()) => sync_directory_of(to),
@@ -196,6 +232,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 fn sync_directory_of(path: &Path) -> Result<(), StorageError> {
     let Some(directory) = path.parent() else { return Ok(()) };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(StorageError::at(directory))
@@ -221,6 +258,30 @@ mod tests {
             assert!(note.contains("the file ends early"));
         }
         assert!(storage.quarantine().join("damaged/bad.fits.1").exists());
+    }
+
+    #[test]
+    fn a_half_written_status_file_is_gone_after_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        fs::write(storage.status().join("status-20261102T041000.json.tmp"), b"{").unwrap();
+        fs::write(storage.status().join("status-20261102T040500.json"), b"{}").unwrap();
+        LocalStorage::open(directory.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(storage.status()).unwrap().collect();
+        assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/b/c");
+        make_directory(&deep).unwrap();
+        make_directory(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(directory.path().join("file"), b"").unwrap();
+        let error = make_directory(&directory.path().join("file")).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        assert!(make_directory(&directory.path().join("file/below")).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::{
 type ActorContext<A> = Pin<Box<ContextFut<A, Context<A>>>>;
 
 enum Phase {
-    /// With what holds the clock until the first poll after a restart: in it the actor takes its own hold.
+    /// With what holds the clock until the first poll after a start: in it the actor takes its own hold.
     Running { resuming: Option<WorkGuard> },
     /// Waiting for the next start; the simulated clock waits too.
     BackingOff { sleep: Pin<Box<tokio::time::Sleep>>, guard: WorkGuard },
@@ -107,10 +107,11 @@ where
         policy: ChildPolicy,
         kill: Arc<KillSwitch>,
         supervision: Supervision,
+        starting: WorkGuard,
     ) -> Self {
         Self {
             context: Some(context),
-            phase: Phase::Running { resuming: None },
+            phase: Phase::Running { resuming: Some(starting) },
             failures: VecDeque::new(),
             backoff_step: 0,
             name,

@@ -113,11 +113,13 @@ impl Supervision {
         self.children().insert(name.to_owned(), Child { snapshot, kill: kill.clone() });
         let supervision = self.clone();
         let name = name.to_owned();
+        // The clock must not pass the instants that the actor registers when its thread comes to it.
+        let starting = self.inner.clock.hold();
         arbiter.spawn_fn(move || {
             let mut context = Context::with_receiver(mailbox.receiver);
             let actor = make(&mut context);
             let context = Box::pin(context.into_future(actor));
-            actix_rt::spawn(Guardian::new(context, name, policy, kill, supervision));
+            actix_rt::spawn(Guardian::new(context, name, policy, kill, supervision, starting));
         });
     }
 
