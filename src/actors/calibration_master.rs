@@ -230,3 +230,71 @@ async fn make_from_arrived(settings: &CalibrationMasterSettings) -> Result<(), C
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ControllerConfig,
+        fits::cfitsio::Cfitsio,
+        model::{FrameIdentity, FrameKeywords, FrameKind},
+    };
+
+    #[actix_rt::test]
+    async fn on_a_simulated_clock_a_restart_does_not_put_the_masters_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
+        let frame = frames::ArrivedFrame {
+            identity: FrameIdentity { name: "b".into(), data_sha256: "0".into() },
+            path: storage.raw().join("gone.fits"),
+            keywords: FrameKeywords {
+                kind: FrameKind::Bias,
+                trigger_id: None,
+                observer: None,
+                object: None,
+                instrument: "C0".into(),
+                filter: "w".into(),
+                exposure_seconds: 0.0,
+                date_obs: now,
+                pointing: None,
+                gain_electrons: None,
+                read_noise_electrons: None,
+                saturation: None,
+                binning: 1,
+                size_pixels: (4, 4),
+            },
+            instance: CALIBRATION_INSTANCE.to_owned(),
+            arrived_at: now.plus_seconds(-15.0),
+            state: FrameState::Arrived,
+            reason: None,
+        };
+        journal.write(move |t| frames::insert(t, &frame)).await.unwrap();
+        let clock = Clock::simulated(now, 1e6, true);
+        let config = ControllerConfig::default();
+        let _address = CalibrationMaster::new(CalibrationMasterSettings {
+            quiet_seconds: 20.0,
+            masters: MasterSettings::from_config(&config.calibration, &config.site),
+            store: Arc::new(Cfitsio),
+            pool: WorkerPool::start("calibration", 1, 2).unwrap(),
+            journal: journal.clone(),
+            storage,
+            clock: clock.clone(),
+            instances: Vec::new(),
+        })
+        .start();
+        // The actor registers its instant before the clock is driven past it.
+        tokio::task::yield_now().await;
+        let later = clock.sleep_until(now.plus_seconds(6.0));
+        tokio::select! {
+            () = clock.drive(|_| None, |_| {}) => {}
+            _ = later => {}
+        }
+        let waiting = journal
+            .read(|c| frames::count_of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived))
+            .await
+            .unwrap();
+        assert_eq!(waiting, 0, "five seconds of quiet were left");
+    }
+}

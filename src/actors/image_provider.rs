@@ -160,8 +160,7 @@ async fn follow_feed(
 ) -> Result<(), ProviderError> {
     let mut guard = Some(guard);
     let staging = settings.storage.root().join("staging");
-    fs::create_dir_all(&staging)
-        .map_err(|source| StorageError { path: staging.clone(), source })?;
+    make_directory(&staging)?;
     // What an earlier life left behind comes first.
     take_in_all(settings, &Incomplete::default()).await?;
     for index in 0..feed.plan().len() {

@@ -303,3 +303,35 @@ fn reading(
         error_code: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[actix_rt::test]
+    async fn the_file_of_an_instant_at_which_the_program_ended_is_written_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
+        let last = now.plus_seconds(-300.0).iso_microseconds();
+        journal.write(move |t| events::set_note(t, LAST_WRITTEN, &last)).await.unwrap();
+        let settings = StatusCollectorSettings {
+            period_seconds: 300.0,
+            pool: WorkerPool::start("status", 1, 2).unwrap(),
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: Clock::simulated(now, 1.0, true),
+        };
+        let _address = StatusCollector::new(settings).start();
+        for _ in 0..500 {
+            let written = journal.read(|c| events::note(c, LAST_WRITTEN)).await.unwrap();
+            if written == Some(now.iso_microseconds()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(storage.status().join("status-20261102T041000.json").exists());
+    }
+}

@@ -106,7 +106,8 @@ impl LocalStorage {
         self.root.join("gic.sqlite")
     }
 
-    /// Moves a file to `quarantine/<reason>/` with a JSON beside it that says why. `reason` is a short word of ours.
+    /// Moves a file to `quarantine/<reason>/` with a JSON beside it that says why. `reason` is a short word of ours. A file that an
+    /// earlier life moved there, before it could say so in the journal, stays where it is with the first reason.
     pub fn set_aside(
         &self,
         file: &Path,
@@ -114,9 +115,14 @@ impl LocalStorage {
         detail: &str,
         at: crate::model::UtcTime,
     ) -> Result<PathBuf, StorageError> {
+        let name = file.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy());
+        if !file.exists()
+            && let Some(earlier) = self.in_quarantine(&name)?
+        {
+            return Ok(earlier);
+        }
         let directory = self.quarantine().join(reason);
         make_directory(&directory)?;
-        let name = file.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy());
         let mut destination = directory.join(name.as_ref());
         let mut number = 1;
         while destination.exists() {
@@ -133,6 +139,20 @@ impl LocalStorage {
         write_atomically(Path::new(&beside), &text)?;
         move_file(file, &destination)?;
         Ok(destination)
+    }
+}
+
+impl LocalStorage {
+    /// Where a file of that name lies in the quarantine, under whatever reason.
+    fn in_quarantine(&self, name: &str) -> Result<Option<PathBuf>, StorageError> {
+        let root = self.quarantine();
+        for entry in fs::read_dir(&root).map_err(StorageError::at(&root))? {
+            let path = entry.map_err(StorageError::at(&root))?.path().join(name);
+            if path.is_file() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -258,6 +278,20 @@ mod tests {
             assert!(note.contains("the file ends early"));
         }
         assert!(storage.quarantine().join("damaged/bad.fits.1").exists());
+    }
+
+    #[test]
+    fn a_file_that_was_set_aside_before_a_stop_is_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let at = UtcTime::parse("2026-11-02T04:00:00Z").unwrap();
+        let file = storage.raw().join("bad.fits");
+        fs::write(&file, b"bad").unwrap();
+        let kept = storage.set_aside(&file, "damaged", "the file ends early", at).unwrap();
+        assert_eq!(storage.set_aside(&file, "unreadable", "it is gone", at).unwrap(), kept);
+        assert!(!storage.quarantine().join("unreadable").exists());
+        let other = storage.raw().join("never.fits");
+        assert!(storage.set_aside(&other, "unreadable", "it is gone", at).is_err());
     }
 
     #[test]

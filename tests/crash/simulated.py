@@ -38,12 +38,12 @@ def choose_aim(random, is_first_life, calm_seconds, counts, seen):
     left = {name: max(0, count - seen[name]) for name, count in counts.items()}
     if kind == "any instant":
         share = left["receipt stored"] / max(1, counts["receipt stored"])
-        return Aim("any instant", seconds=random.uniform(0.0, calm_seconds * max(0.1, share)))
+        return Aim("any instant", seconds=random.uniform(0.0, 0.7 * calm_seconds * max(0.1, share)))
     if kind == "start-up":
         return Aim("start-up", seconds=random.uniform(0.0, STARTUP_SECONDS))
     name, pattern = random.choice([event for event in EVENTS if left[event[0]] or event[0] == "image state rebuilt"])
     # Early ones more often, so that there is something left for the lives to come.
-    count = 1 + int(min(random.expovariate(4.0 / max(1, left[name])), max(0, left[name] - 1)))
+    count = 1 + int(min(random.expovariate(8.0 / max(1, left[name])), max(0, left[name] - 1)))
     delay = random.choice([0.0, random.uniform(0.0, 0.004), random.uniform(0.0, AFTER_EVENT)])
     return Aim(name, pattern=pattern, count=count, delay=delay)
 
