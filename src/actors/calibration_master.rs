@@ -18,7 +18,7 @@ use crate::{
         Gp1Error,
         night_masters::{MasterSettings, make_night_masters},
     },
-    model::{FrameState, metric},
+    model::{FrameState, UtcTime, metric},
     storage::{
         journal::{Journal, JournalError, frames, masters},
         local::LocalStorage,
@@ -70,16 +70,46 @@ impl CalibrationMaster {
         Self { settings, pump: Pump::default(), quiet_timer: None }
     }
 
-    /// Frames may have been left by an earlier life: the quiet time begins now.
+    /// Frames may have been left by an earlier life. On the real clock others may have come meanwhile, which are still to be taken
+    /// in: the quiet time begins now. On a simulated one nothing came meanwhile: the quiet time goes on where it was.
     fn begin(&mut self, context: &mut Context<Self>) {
-        self.wait_for_quiet(context);
+        if !self.settings.clock.is_simulated() {
+            self.wait_for_quiet(context);
+            return;
+        }
+        let hold = self.settings.clock.hold();
+        let journal = self.settings.journal.clone();
+        let waiting = async move {
+            journal
+                .read(|c| frames::of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived))
+                .await
+        };
+        context.spawn(waiting.into_actor(self).map(move |waiting, actor, context| {
+            match waiting {
+                Ok(waiting) if actor.quiet_timer.is_none() => {
+                    if let Some(last) = waiting.iter().map(|frame| frame.arrived_at).max() {
+                        actor.wait_for_quiet_after(last, context);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the waiting calibration frames could not be read");
+                    actor.wait_for_quiet(context);
+                }
+            }
+            drop(hold);
+        }));
     }
 
     fn wait_for_quiet(&mut self, context: &mut Context<Self>) {
+        self.wait_for_quiet_after(self.settings.clock.now(), context);
+    }
+
+    fn wait_for_quiet_after(&mut self, last_arrival: UtcTime, context: &mut Context<Self>) {
         if let Some(handle) = self.quiet_timer.take() {
             context.cancel_future(handle);
         }
-        let instant = self.settings.clock.now().plus_seconds(self.settings.quiet_seconds);
+        let instant = last_arrival.plus_seconds(self.settings.quiet_seconds);
         let sleep = self.settings.clock.sleep_until(instant);
         let handle = context.spawn(sleep.into_actor(self).map(|guard, actor, context| {
             actor.quiet_timer = None;
@@ -199,4 +229,73 @@ async fn make_from_arrived(settings: &CalibrationMasterSettings) -> Result<(), C
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ControllerConfig,
+        fits::cfitsio::Cfitsio,
+        model::{FrameIdentity, FrameKeywords, FrameKind},
+    };
+
+    #[actix::test]
+    async fn on_a_simulated_clock_a_restart_does_not_put_the_masters_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
+        let frame = frames::ArrivedFrame {
+            identity: FrameIdentity { name: "b".into(), data_sha256: "0".into() },
+            path: storage.raw().join("gone.fits"),
+            keywords: FrameKeywords {
+                kind: FrameKind::Bias,
+                trigger_id: None,
+                observer: None,
+                object: None,
+                instrument: "C0".into(),
+                filter: "w".into(),
+                exposure_seconds: 0.0,
+                date_obs: now,
+                pointing: None,
+                gain_electrons: None,
+                read_noise_electrons: None,
+                saturation: None,
+                binning: 1,
+                size_pixels: (4, 4),
+            },
+            instance: CALIBRATION_INSTANCE.to_owned(),
+            arrived_at: now.plus_seconds(-15.0),
+            state: FrameState::Arrived,
+            reason: None,
+        };
+        journal.write(move |t| frames::insert(t, &frame)).await.unwrap();
+        let clock = Clock::simulated(now, 1e6, true);
+        let config = ControllerConfig::default();
+        let _address = CalibrationMaster::new(CalibrationMasterSettings {
+            quiet_seconds: 20.0,
+            masters: MasterSettings::from_config(&config.calibration, &config.site),
+            store: Arc::new(Cfitsio),
+            pool: WorkerPool::start("calibration", 1, 2, std::time::Duration::from_secs(60))
+                .unwrap(),
+            journal: journal.clone(),
+            storage,
+            clock: clock.clone(),
+            instances: Vec::new(),
+        })
+        .start();
+        // The actor registers its instant before the clock is driven past it.
+        tokio::task::yield_now().await;
+        let later = clock.sleep_until(now.plus_seconds(6.0));
+        tokio::select! {
+            () = clock.drive(|_| None, |_| {}) => {}
+            _ = later => {}
+        }
+        let waiting = journal
+            .read(|c| frames::count_of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived))
+            .await
+            .unwrap();
+        assert_eq!(waiting, 0, "five seconds of quiet were left");
+    }
 }

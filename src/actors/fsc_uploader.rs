@@ -18,7 +18,7 @@ use crate::{
         triggers,
     },
 };
-use actix::{Actor, Context, Handler, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use futures_util::future::LocalBoxFuture;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ impl FscUploader {
     fn begin(&mut self, context: &mut Context<Self>) {
         let guard = self.settings.clock.hold();
         wake(self, context, Some(guard));
+        let settings = self.settings.clone();
+        context.spawn(async move { tell_again(&settings).await }.into_actor(self));
     }
 }
 
@@ -96,6 +98,19 @@ impl Pumped for FscUploader {
                 }
             }
         })
+    }
+}
+
+/// An earlier life may have ended between the last receipt of a trigger and the word of it.
+async fn tell_again(settings: &FscUploaderSettings) {
+    match settings.journal.read(triggers::to_be_closed).await {
+        Ok(last_deadlines) => {
+            for last in last_deadlines {
+                let message = Delivered { burst_id: last.burst_id, deadline: last.name };
+                hint(&settings.trigger_manager, TriggerManager::NAME, message).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, "the triggers to be closed could not be read"),
     }
 }
 

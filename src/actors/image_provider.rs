@@ -19,7 +19,9 @@ use crate::{
     simulation::feed::{FeedError, FrameFeed},
     storage::{
         journal::{Journal, JournalError, frames},
-        local::{LocalStorage, StorageError, move_file, sha256_of_file},
+        local::{
+            LocalStorage, StorageError, make_directory, make_durable, move_file, sha256_of_file,
+        },
     },
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
@@ -159,8 +161,7 @@ async fn follow_feed(
 ) -> Result<(), ProviderError> {
     let mut guard = Some(guard);
     let staging = settings.storage.root().join("staging");
-    fs::create_dir_all(&staging)
-        .map_err(|source| StorageError { path: staging.clone(), source })?;
+    make_directory(&staging)?;
     // What an earlier life left behind comes first.
     take_in_all(settings, &Incomplete::default()).await?;
     for index in 0..feed.plan().len() {
@@ -390,8 +391,7 @@ fn place(
     is_ours: bool,
 ) -> Result<PathBuf, StorageError> {
     let directory = settings.storage.raw().join(date_obs.compact_date());
-    fs::create_dir_all(&directory)
-        .map_err(|source| StorageError { path: directory.clone(), source })?;
+    make_directory(&directory)?;
     let Some(name) = file.file_name() else {
         let source = io::Error::other("the path has no file name");
         return Err(StorageError { path: file.to_owned(), source });
@@ -399,20 +399,24 @@ fn place(
     let mut destination = directory.join(name);
     if destination.exists() {
         if sha256_of_file(&destination)? == data_sha256 {
+            // A stop may have come before it was synced.
+            make_durable(&destination)?;
             return Ok(destination);
         }
         // Another version of the same frame: both are kept.
         let version = data_sha256.get(..12).unwrap_or(data_sha256);
         destination = directory.join(format!("version-{version}")).join(name);
         if let Some(parent) = destination.parent() {
-            fs::create_dir_all(parent)
-                .map_err(|source| StorageError { path: parent.to_owned(), source })?;
+            make_directory(parent)?;
         }
         if destination.exists() {
+            make_durable(&destination)?;
             return Ok(destination);
         }
     }
     if is_ours && fs::hard_link(file, &destination).is_ok() {
+        // Whoever wrote the file may not have synced it, and the one name it has is removed when the journal has it.
+        make_durable(&destination)?;
         return Ok(destination);
     }
     let mut temporary = destination.clone().into_os_string();

@@ -15,7 +15,7 @@ use crate::{
     products::{self, DescriptorSet, ProductError, ProductSettings},
     storage::{
         journal::{self, Journal, JournalError, analyses, triggers},
-        local::{LocalStorage, StorageError, sha256_of_file},
+        local::{LocalStorage, StorageError, make_directory, sha256_of_file},
     },
 };
 use actix::{Actor, Context, Handler, Supervised};
@@ -199,8 +199,7 @@ async fn make_product(
 
 fn path_of(storage: &LocalStorage, key: &ProductKey) -> Result<PathBuf, StorageError> {
     let directory = storage.products().join(&key.burst_id);
-    std::fs::create_dir_all(&directory)
-        .map_err(|source| StorageError { path: directory.clone(), source })?;
+    make_directory(&directory)?;
     Ok(directory.join(key.file_name()))
 }
 

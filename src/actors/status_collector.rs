@@ -56,16 +56,40 @@ impl StatusCollector {
         Self { settings, pump: Pump::default(), due: false }
     }
 
+    /// A file whose instant came and which was not written, because the program ended before, is written now.
     fn begin(&mut self, context: &mut Context<Self>) {
+        let guard = self.settings.clock.hold();
         self.set_timer(context);
+        let (journal, last_due) = (self.settings.journal.clone(), self.instant_after_now(0));
+        let last_written = async move { journal.read(|c| events::note(c, LAST_WRITTEN)).await };
+        context.spawn(last_written.into_actor(self).map(move |last_written, actor, context| {
+            match last_written {
+                Ok(Some(text)) => {
+                    if UtcTime::parse(&text).is_ok_and(|written| written < last_due) {
+                        actor.due = true;
+                        wake(actor, context, Some(guard));
+                    }
+                }
+                // The first one is written at the next instant.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "when the last status file was written is not known");
+                }
+            }
+        }));
+    }
+
+    /// The last whole multiple of the period, or the `count`-th after it.
+    fn instant_after_now(&self, count: i64) -> UtcTime {
+        let now = self.settings.clock.now();
+        let period = (self.settings.period_seconds.max(1.0) * 1e6) as i64;
+        let last = now.unix_microseconds().div_euclid(period);
+        UtcTime::from_unix_microseconds((last + count) * period)
     }
 
     /// Files are written at whole multiples of the period, so that a restart keeps the rhythm.
     fn set_timer(&mut self, context: &mut Context<Self>) {
-        let now = self.settings.clock.now();
-        let period = (self.settings.period_seconds.max(1.0) * 1e6) as i64;
-        let next = (now.unix_microseconds().div_euclid(period) + 1) * period;
-        let sleep = self.settings.clock.sleep_until(UtcTime::from_unix_microseconds(next));
+        let sleep = self.settings.clock.sleep_until(self.instant_after_now(1));
         context.spawn(sleep.into_actor(self).map(|guard, actor, context| {
             actor.due = true;
             wake(actor, context, Some(guard));
@@ -119,7 +143,7 @@ async fn write_status(settings: &StatusCollectorSettings) -> Result<(), StatusEr
     let now = settings.clock.now();
     let own = own_readings(settings, now).await?;
     let job = settings.clone();
-    let path = settings
+    let (path, consumed) = settings
         .pool
         .run(move || {
             let (mut readings, consumed) = provider_readings(&job, now)?;
@@ -137,18 +161,23 @@ async fn write_status(settings: &StatusCollectorSettings) -> Result<(), StatusEr
                 source: io::Error::other(error),
             })?;
             write_atomically(&path, &text)?;
-            // Only now may the providers' files leave the incoming directory.
-            for file in consumed {
-                let Some(name) = file.file_name() else { continue };
-                move_file(&file, &job.storage.status().join("archive").join(name))?;
-            }
-            Ok::<PathBuf, StorageError>(path)
+            Ok::<_, StorageError>((path, consumed))
         })
         .await??;
     metrics::counter!(metric::STATUS_FILES).increment(1);
     tracing::info!(path = %path.display(), "status file written");
     let text = now.iso_microseconds();
     settings.journal.write(move |t| events::set_note(t, LAST_WRITTEN, &text)).await?;
+    // Only now may the providers' files leave the incoming directory: a file that is written again is whole again.
+    let archive = settings.storage.status().join("archive");
+    let moving = move || {
+        for file in consumed {
+            let Some(name) = file.file_name() else { continue };
+            move_file(&file, &archive.join(name))?;
+        }
+        Ok::<_, StorageError>(())
+    };
+    settings.pool.run(moving).await??;
     Ok(())
 }
 
@@ -272,5 +301,37 @@ fn reading(
         unit: unit.to_owned(),
         correction_model: String::new(),
         error_code: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[actix::test]
+    async fn the_file_of_an_instant_at_which_the_program_ended_is_written_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
+        let last = now.plus_seconds(-300.0).iso_microseconds();
+        journal.write(move |t| events::set_note(t, LAST_WRITTEN, &last)).await.unwrap();
+        let settings = StatusCollectorSettings {
+            period_seconds: 300.0,
+            pool: WorkerPool::start("status", 1, 2, Duration::from_secs(60)).unwrap(),
+            journal: journal.clone(),
+            storage: storage.clone(),
+            clock: Clock::simulated(now, 1.0, true),
+        };
+        let _address = StatusCollector::new(settings).start();
+        for _ in 0..500 {
+            let written = journal.read(|c| events::note(c, LAST_WRITTEN)).await.unwrap();
+            if written == Some(now.iso_microseconds()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(storage.status().join("status-20261102T041000.json").exists());
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     storage::{
         journal::{Journal, JournalError, alerts, triggers},
-        local::{LocalStorage, StorageError, write_atomically},
+        local::{LocalStorage, StorageError, make_directory, write_atomically},
     },
 };
 use actix::{
@@ -302,8 +302,7 @@ fn write_trigger_file(
 ) -> Result<(), StorageError> {
     let name = file_name_of(&trigger.burst_id);
     let directory = settings.storage.triggers().join(&name);
-    std::fs::create_dir_all(&directory)
-        .map_err(|source| StorageError { path: directory.clone(), source })?;
+    make_directory(&directory)?;
     if let Some((alert_id, packet)) = packet {
         let path: PathBuf = directory.join(format!("packet_{alert_id:06}.xml"));
         write_atomically(&path, packet)?;

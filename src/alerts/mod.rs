@@ -27,7 +27,9 @@ pub use packet_table::{PacketKind, PacketTable};
 pub use receiver::{Decision, DropReason, ReceiverSettings, Reception, serve_author};
 pub use t0::t0;
 pub use transport::{AllowList, TransportMessage, TransportRole};
-pub use trigger_state::{AlertCards, ArchiveReason, Outcome, TriggerPolicy, apply, from_frame};
+pub use trigger_state::{
+    AlertCards, ArchiveReason, Outcome, TriggerPolicy, apply, from_frame, known_before,
+};
 pub use voevent::{VoEvent, VoEventError};
 
 use crate::model::Notice;

@@ -95,26 +95,12 @@ pub fn apply(
     };
     let same_burst =
         |trigger: &&Trigger| normalise_burst_id(&trigger.burst_id) == normalise_burst_id(burst_id);
-    let (notice_t0, t0_source) = t0(notice, received_at);
     let Some(existing) = existing.filter(same_burst) else {
-        let age_seconds = received_at.seconds_since(notice_t0);
+        let age_seconds = received_at.seconds_since(t0(notice, received_at).0);
         if age_seconds > policy.maximum_alert_age_seconds {
             return archived(ArchiveReason::TooOld { age_seconds });
         }
-        let mut trigger = Trigger {
-            burst_id: burst_id.trim().to_owned(),
-            state: TriggerState::Open,
-            revision: 1,
-            origin: TriggerOrigin::Notice,
-            t0: notice_t0,
-            t0_source,
-            opened_at: received_at,
-            best_position: notice.position.filter(|estimate| estimate.radius_degrees.is_some()),
-            slewing: None,
-            name: String::new(),
-            notices: vec![(received_at, notice.clone())],
-        };
-        derive_state(&mut trigger);
+        let trigger = opened_by(burst_id, notice, received_at);
         return match trigger.state {
             TriggerState::Retracted => Outcome::Retracted(trigger),
             _ => Outcome::Opened(trigger),
@@ -123,19 +109,60 @@ pub fn apply(
     if existing.notices.iter().any(|(_, earlier)| earlier == notice) {
         return archived(ArchiveReason::Duplicate);
     }
-    let mut trigger = existing.clone();
-    trigger.revision = trigger.revision.saturating_add(1);
-    if (t0_source, notice_t0) < (trigger.t0_source, trigger.t0) {
-        (trigger.t0, trigger.t0_source) = (notice_t0, t0_source);
-    }
-    trigger.best_position = better_position(trigger.best_position, notice.position);
-    trigger.notices.push((received_at, notice.clone()));
-    derive_state(&mut trigger);
+    let trigger = joined_by(existing, notice, received_at);
     let is_news = existing.state != TriggerState::Retracted;
     match trigger.state {
         TriggerState::Retracted if is_news => Outcome::Retracted(trigger),
         _ => Outcome::Updated(trigger),
     }
+}
+
+/// The trigger as it was known before `instant`: the merged view of the notices received until then. What serves a deadline
+/// goes by this, so that its result is the same whether or not a notice of that very instant, or a later one, was heard
+/// before the work was done. A trigger opened by a frame header, or with no notice before `instant`, stays as it is.
+pub fn known_before(trigger: &Trigger, instant: UtcTime) -> Trigger {
+    let mut earlier = trigger.notices.iter().filter(|(received_at, _)| *received_at < instant);
+    let opening = match trigger.origin {
+        TriggerOrigin::Notice => earlier.next(),
+        TriggerOrigin::FrameHeader => None,
+    };
+    let Some((received_at, notice)) = opening else { return trigger.clone() };
+    let opened = opened_by(&trigger.burst_id, notice, *received_at);
+    earlier.fold(opened, |known, (received_at, notice)| joined_by(&known, notice, *received_at))
+}
+
+/// What the first notice of a burst makes.
+fn opened_by(burst_id: &str, notice: &Notice, received_at: UtcTime) -> Trigger {
+    let (t0, t0_source) = t0(notice, received_at);
+    let mut trigger = Trigger {
+        burst_id: burst_id.trim().to_owned(),
+        state: TriggerState::Open,
+        revision: 1,
+        origin: TriggerOrigin::Notice,
+        t0,
+        t0_source,
+        opened_at: received_at,
+        best_position: notice.position.filter(|estimate| estimate.radius_degrees.is_some()),
+        slewing: None,
+        name: String::new(),
+        notices: vec![(received_at, notice.clone())],
+    };
+    derive_state(&mut trigger);
+    trigger
+}
+
+/// What a further notice makes.
+fn joined_by(known: &Trigger, notice: &Notice, received_at: UtcTime) -> Trigger {
+    let mut trigger = known.clone();
+    trigger.revision = trigger.revision.saturating_add(1);
+    let (t0, t0_source) = t0(notice, received_at);
+    if (t0_source, t0) < (trigger.t0_source, trigger.t0) {
+        (trigger.t0, trigger.t0_source) = (t0, t0_source);
+    }
+    trigger.best_position = better_position(trigger.best_position, notice.position);
+    trigger.notices.push((received_at, notice.clone()));
+    derive_state(&mut trigger);
+    trigger
 }
 
 /// State, slewing and name follow from the notices and from T0.

@@ -1,6 +1,6 @@
 //! The directory of a simulated night: what it was run with, whether it is finished, where things lie.
 
-use crate::storage::local::{StorageError, sha256_of_bytes, write_atomically};
+use crate::storage::local::{StorageError, make_directory, sha256_of_bytes, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -52,8 +52,7 @@ impl NightDirectory {
         let fingerprint = sha256_of_bytes(settings.to_string().as_bytes());
         let known = read(&file)?;
         if fresh && known.is_some() {
-            fs::remove_dir_all(root)
-                .map_err(|source| StorageError { path: root.to_owned(), source })?;
+            throw_away_all_but(&file, root)?;
         } else if let Some(known) = known {
             if known.finished {
                 return Err(NightDirectoryError::Finished { path: root.to_owned() });
@@ -65,8 +64,7 @@ impl NightDirectory {
         } else if root.exists() && !is_empty(root)? {
             return Err(NightDirectoryError::Foreign { path: root.to_owned() });
         }
-        fs::create_dir_all(root)
-            .map_err(|source| StorageError { path: root.to_owned(), source })?;
+        make_directory(root)?;
         let begun = NightFile {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint,
@@ -125,10 +123,24 @@ impl NightDirectory {
     }
 }
 
+/// Whether there is nothing but, at most, the file that says how a night was begun, half written when the program ended.
 fn is_empty(directory: &Path) -> Result<bool, StorageError> {
-    let mut entries = fs::read_dir(directory)
-        .map_err(|source| StorageError { path: directory.to_owned(), source })?;
-    Ok(entries.next().is_none())
+    Ok(entries(directory)?.iter().all(|path| path.ends_with("night.json.tmp")))
+}
+
+/// Empties a night's directory. The file that says that it is one stays: emptying that was cut off can be begun again.
+fn throw_away_all_but(kept: &Path, root: &Path) -> Result<(), StorageError> {
+    for path in entries(root)?.iter().filter(|path| *path != kept) {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        removed.map_err(|source| StorageError { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let failed = |source| StorageError { path: directory.to_owned(), source };
+    let listed = fs::read_dir(directory).map_err(failed)?;
+    listed.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
 }
 
 fn read(file: &Path) -> Result<Option<NightFile>, NightDirectoryError> {
@@ -171,6 +183,22 @@ mod tests {
             Err(NightDirectoryError::Finished { .. })
         ));
         assert!(!NightDirectory::open(&root, &settings, true).unwrap().is_resumed());
+    }
+
+    #[test]
+    fn a_beginning_and_a_clearing_that_were_cut_off_are_gone_on_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("night");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("night.json.tmp"), "{\"program").unwrap();
+        let settings = json!({"seed": 1});
+        assert!(!NightDirectory::open(&root, &settings, false).unwrap().is_resumed());
+        std::fs::create_dir(root.join("data")).unwrap();
+        std::fs::write(root.join("data/gic.sqlite"), "x").unwrap();
+        throw_away_all_but(&root.join("night.json"), &root).unwrap();
+        // Here a kill: the directory is still known as a night's.
+        assert!(!NightDirectory::open(&root, &settings, true).unwrap().is_resumed());
+        assert!(!root.join("data").exists());
     }
 
     #[test]

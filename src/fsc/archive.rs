@@ -12,7 +12,10 @@
 //! After a stop at any point, a product without receipt is screened again at the next start and receipted or refused.
 
 use super::screening::{Screened, ScreeningError, name_agrees, screen_product};
-use crate::model::{DeliveryStatus, ProductKey, Receipt, UtcTime};
+use crate::{
+    model::{DeliveryStatus, ProductKey, Receipt, UtcTime},
+    storage::local,
+};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
@@ -85,7 +88,7 @@ impl Archive {
             keys: Mutex::default(),
         };
         for path in [&archive.incoming, &archive.archive, &archive.refused] {
-            fs::create_dir_all(path).at(path)?;
+            make_directory(path)?;
         }
         for path in entries(&archive.incoming)? {
             fs::remove_file(&path).at(&path)?;
@@ -148,8 +151,7 @@ impl Archive {
         };
         let Some(stored) = stored else {
             let directory = self.archive.join(&screened.key.burst_id);
-            fs::create_dir_all(&directory).at(&directory)?;
-            sync_directory(&self.archive)?;
+            make_directory(&directory)?;
             move_durably(upload, &path)?;
             let receipt = self.receipt(screened.key.to_string(), sha256);
             write_receipt(&receipt_path, &receipt)?;
@@ -320,6 +322,11 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
 
 fn sync_directory(directory: &Path) -> Result<(), ArchiveError> {
     File::open(directory).and_then(|handle| handle.sync_all()).at(directory)
+}
+
+fn make_directory(directory: &Path) -> Result<(), ArchiveError> {
+    local::make_directory(directory)
+        .map_err(|error| ArchiveError { path: error.path, source: error.source })
 }
 
 /// Renames a file that was already synced, and syncs the directory it goes to.

@@ -137,9 +137,10 @@ fn mapped_value(keywords: &FrameKeywords, burst_id: Option<&str>, name: &str) ->
     }
 }
 
-/// Makes a directory with its parents.
+/// Makes a directory with its parents, durably.
 pub fn make_directory(path: &Path) -> Result<(), Gp1Error> {
-    std::fs::create_dir_all(path).map_err(|source| Gp1Error::Io { path: path.to_owned(), source })
+    crate::storage::local::make_directory(path)
+        .map_err(|error| Gp1Error::Io { path: error.path, source: error.source })
 }
 
 /// Writes a file so that a reader sees either all of it or the one before: temporary name, sync, rename, sync of the

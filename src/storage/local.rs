@@ -51,8 +51,10 @@ impl LocalStorage {
             storage.status(),
             storage.quarantine(),
         ] {
-            fs::create_dir_all(&directory).map_err(StorageError::at(&directory))?;
+            make_directory(&directory)?;
         }
+        // Other files that a stop left half written are written again under the same name; these are named after an instant.
+        remove_half_written(&storage.status())?;
         Ok(storage)
     }
 
@@ -104,7 +106,8 @@ impl LocalStorage {
         self.root.join("gic.sqlite")
     }
 
-    /// Moves a file to `quarantine/<reason>/` with a JSON beside it that says why. `reason` is a short word of ours.
+    /// Moves a file to `quarantine/<reason>/` with a JSON beside it that says why. `reason` is a short word of ours. A file that an
+    /// earlier life moved there, before it could say so in the journal, stays where it is with the first reason.
     pub fn set_aside(
         &self,
         file: &Path,
@@ -112,9 +115,14 @@ impl LocalStorage {
         detail: &str,
         at: crate::model::UtcTime,
     ) -> Result<PathBuf, StorageError> {
-        let directory = self.quarantine().join(reason);
-        fs::create_dir_all(&directory).map_err(StorageError::at(&directory))?;
         let name = file.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy());
+        if !file.exists()
+            && let Some(earlier) = self.in_quarantine(&name)?
+        {
+            return Ok(earlier);
+        }
+        let directory = self.quarantine().join(reason);
+        make_directory(&directory)?;
         let mut destination = directory.join(name.as_ref());
         let mut number = 1;
         while destination.exists() {
@@ -134,6 +142,20 @@ impl LocalStorage {
     }
 }
 
+impl LocalStorage {
+    /// Where a file of that name lies in the quarantine, under whatever reason.
+    fn in_quarantine(&self, name: &str) -> Result<Option<PathBuf>, StorageError> {
+        let root = self.quarantine();
+        for entry in fs::read_dir(&root).map_err(StorageError::at(&root))? {
+            let path = entry.map_err(StorageError::at(&root))?.path().join(name);
+            if path.is_file() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Writes a whole file: to a temporary name, synced, renamed, directory synced.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StorageError> {
     let mut name = path.as_os_str().to_owned();
@@ -147,10 +169,44 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StorageError>
     sync_directory_of(path)
 }
 
+/// Makes a directory with its parents, each synced into the one above it: what is put into it later and synced stays
+/// reachable after a power cut.
+pub fn make_directory(path: &Path) -> Result<(), StorageError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => sync_directory_of(path),
+        // Somebody else made it in between.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(StorageError { path: path.to_owned(), source: error }),
+    }
+}
+
+/// Removes what [`write_atomically`] was making in a directory when the program ended.
+fn remove_half_written(directory: &Path) -> Result<(), StorageError> {
+    for entry in fs::read_dir(directory).map_err(StorageError::at(directory))? {
+        let path = entry.map_err(StorageError::at(directory))?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            fs::remove_file(&path).map_err(StorageError::at(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs a file that another process wrote, and its name: after this the journal may say that it is there.
+pub fn make_durable(path: &Path) -> Result<(), StorageError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StorageError::at(path))?;
+    sync_directory_of(path)
+}
+
 /// Moves a file, over a copy where the destination is on another file system.
 pub fn move_file(from: &Path, to: &Path) -> Result<(), StorageError> {
     if let Some(directory) = to.parent() {
-        fs::create_dir_all(directory).map_err(StorageError::at(directory))?;
+        make_directory(directory)?;
     }
     match fs::rename(from, to) {
         Ok(()) => sync_directory_of(to),
@@ -196,6 +252,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 fn sync_directory_of(path: &Path) -> Result<(), StorageError> {
     let Some(directory) = path.parent() else { return Ok(()) };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(StorageError::at(directory))
@@ -221,6 +278,44 @@ mod tests {
             assert!(note.contains("the file ends early"));
         }
         assert!(storage.quarantine().join("damaged/bad.fits.1").exists());
+    }
+
+    #[test]
+    fn a_file_that_was_set_aside_before_a_stop_is_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let at = UtcTime::parse("2026-11-02T04:00:00Z").unwrap();
+        let file = storage.raw().join("bad.fits");
+        fs::write(&file, b"bad").unwrap();
+        let kept = storage.set_aside(&file, "damaged", "the file ends early", at).unwrap();
+        assert_eq!(storage.set_aside(&file, "unreadable", "it is gone", at).unwrap(), kept);
+        assert!(!storage.quarantine().join("unreadable").exists());
+        let other = storage.raw().join("never.fits");
+        assert!(storage.set_aside(&other, "unreadable", "it is gone", at).is_err());
+    }
+
+    #[test]
+    fn a_half_written_status_file_is_gone_after_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        fs::write(storage.status().join("status-20261102T041000.json.tmp"), b"{").unwrap();
+        fs::write(storage.status().join("status-20261102T040500.json"), b"{}").unwrap();
+        LocalStorage::open(directory.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(storage.status()).unwrap().collect();
+        assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/b/c");
+        make_directory(&deep).unwrap();
+        make_directory(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(directory.path().join("file"), b"").unwrap();
+        let error = make_directory(&directory.path().join("file")).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        assert!(make_directory(&directory.path().join("file/below")).is_err());
     }
 
     #[test]

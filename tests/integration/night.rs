@@ -200,6 +200,20 @@ fn a_night_killed_in_the_middle_is_finished_by_the_same_command() {
     assert_eq!(cut.received(), calm.received());
 }
 
+#[test]
+fn an_alert_that_comes_late_is_caught_up_with_after_its_first_frame() {
+    let night = Night::new(&[]);
+    let late = SMALL_NIGHT.replace("duration_minutes = 12.0", "duration_minutes = 3.0")
+        + "grm_seconds = 390.0\neclairs_seconds = 400.0\nslewing_seconds = 410.0\n\
+           first_exposure_seconds = 450.0\n";
+    fs::write(night.directory.path().join("night.toml"), late).unwrap();
+    let report = night.run();
+    let deadlines = report["deadlines"].as_array().unwrap();
+    let early = deadlines.iter().find(|deadline| deadline["name"] == "T005").unwrap();
+    assert_eq!(early["state"], "delivered", "{early:#}");
+    assert_eq!(early["receipts"], 6, "{early:#}");
+}
+
 fn product_count(night: &Night) -> usize {
     let directory = night.out().join("data/products");
     if !directory.exists() {

@@ -3,9 +3,10 @@
 use super::{InstanceError, frames_work::Worker};
 use crate::{
     actors::{messages::AnalysisReady, product_maker::ProductMaker, sending::hint},
+    alerts::known_before,
     gp1::{failed_analysis::failed_analysis, pipeline::Instance},
     model::{
-        AnalysisResult, Deadline, DeadlineState, FrameRecord, Provenance, Trigger, UtcTime,
+        AnalysisResult, Deadline, DeadlineState, FrameRecord, Provenance, Trigger,
         normalise_burst_id,
     },
     storage::{
@@ -32,6 +33,7 @@ impl Worker {
             })
             .await?;
         let Some((trigger, used)) = found else { return Ok(()) };
+        let trigger = known_before(&trigger, until);
         let path = match self.analyse(&trigger, deadline, &used).await {
             Ok(path) => path,
             Err(first) => {
@@ -116,10 +118,8 @@ pub(super) fn serviceable_deadlines(
 ) -> Result<Vec<Deadline>, JournalError> {
     let mut serviceable = Vec::new();
     for deadline in triggers::deadlines_in(connection, DeadlineState::Due)? {
-        let far_future = UtcTime::from_unix_microseconds(i64::MAX / 4);
         if deadline.cause.is_none()
-            || !frames::reduced_of_burst(connection, instance, &deadline.burst_id, far_future)?
-                .is_empty()
+            || frames::has_reduced_of_burst(connection, instance, &deadline.burst_id)?
         {
             serviceable.push(deadline);
         }

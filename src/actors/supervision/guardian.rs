@@ -127,11 +127,11 @@ where
         identity: Identity,
         controls: Arc<Controls>,
         supervision: Supervision,
-        resuming: Option<WorkGuard>,
+        starting: WorkGuard,
     ) -> Self {
         Self {
             context: Some(context),
-            phase: Phase::Running { resuming },
+            phase: Phase::Running { resuming: Some(starting) },
             slow_until: None,
             identity,
             controls,

@@ -122,7 +122,9 @@ impl Supervision {
         }
         let make = Arc::new(make);
         let (supervision, life_identity) = (Arc::downgrade(&self.inner), identity.clone());
-        let life = begin_life(&supervision, receiver, &life_identity, make.clone(), None);
+        // The clock must not pass the instants that the actor registers when its thread comes to it.
+        let starting = self.inner.clock.hold();
+        let life = begin_life(&supervision, receiver, &life_identity, make.clone(), starting);
         let snapshot = ActorSnapshot {
             name: name.to_owned(),
             state: ActorState::Running,
@@ -140,7 +142,7 @@ impl Supervision {
             begin_life: Arc::new(move |guard| {
                 let receiver = readdress.new_mailbox()?;
                 let make = make.clone();
-                Some(begin_life(&supervision, receiver, &life_identity, make, Some(guard)))
+                Some(begin_life(&supervision, receiver, &life_identity, make, guard))
             }),
             pools: Vec::new(),
         };
@@ -341,7 +343,7 @@ fn begin_life<A, F>(
     receiver: AddressReceiver<A>,
     identity: &Identity,
     make: Arc<F>,
-    resuming: Option<WorkGuard>,
+    starting: WorkGuard,
 ) -> Life
 where
     A: Actor<Context = Context<A>> + Supervised,
@@ -356,7 +358,7 @@ where
         let context = Context::with_receiver(receiver);
         let context = Box::pin(context.into_future(make()));
         let supervision = Supervision { inner };
-        let guardian = Guardian::new(context, identity, life_controls, supervision, resuming);
+        let guardian = Guardian::new(context, identity, life_controls, supervision, starting);
         actix_rt::spawn(guardian);
     });
     Life { controls, arbiter }

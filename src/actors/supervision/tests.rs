@@ -345,3 +345,62 @@ async fn hanging_again_and_again_escalates() {
     let escalation = escalations.borrow().clone().unwrap();
     assert!(matches!(escalation.last_cause, ExitReason::Hung { .. }), "{escalation}");
 }
+
+/// Registers an instant of the clock when it starts, and notes when it was woken.
+struct Sleeper {
+    clock: Clock,
+    instant: UtcTime,
+    woken_at: Arc<Mutex<Option<UtcTime>>>,
+}
+
+impl Actor for Sleeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let (clock, woken_at) = (self.clock.clone(), self.woken_at.clone());
+        let sleep = self.clock.sleep_until(self.instant);
+        context.spawn(
+            async move {
+                let _guard = sleep.await;
+                *woken_at.lock().unwrap() = Some(clock.now());
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+impl Supervised for Sleeper {}
+
+impl Handler<Nudge> for Sleeper {
+    type Result = ();
+
+    fn handle(&mut self, _nudge: Nudge, _context: &mut Context<Self>) {}
+}
+
+#[actix::test]
+async fn the_clock_does_not_pass_what_an_actor_registers_at_its_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&directory.path().join("gic.sqlite")).unwrap();
+    let start = UtcTime::parse("2026-11-02T04:00:00Z").unwrap();
+    let clock = Clock::simulated(start, 1e6, true);
+    let supervision = Supervision::new(clock.clone(), journal);
+    let (_address, mail) = mailbox::<Sleeper>(8);
+    let woken_at = Arc::new(Mutex::new(None));
+    let (actor_clock, noted) = (clock.clone(), woken_at.clone());
+    supervision.start("sleeper", quick(), mail, move || {
+        // The thread comes to it late.
+        std::thread::sleep(Duration::from_millis(100));
+        Sleeper {
+            clock: actor_clock.clone(),
+            instant: start.plus_seconds(10.0),
+            woken_at: noted.clone(),
+        }
+    });
+    let later = clock.sleep_until(start.plus_seconds(20.0));
+    tokio::select! {
+        () = clock.drive(|_| None, |_| {}) => {}
+        _ = later => {}
+    }
+    assert_eq!(*woken_at.lock().unwrap(), Some(start.plus_seconds(10.0)));
+    supervision.stop_all();
+}

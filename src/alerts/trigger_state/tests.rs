@@ -290,3 +290,16 @@ proptest! {
         prop_assert_eq!(forward.as_ref().map(merged_view), sorted.as_ref().map(merged_view));
     }
 }
+
+#[test]
+fn a_deadline_goes_by_the_notices_before_its_instant() {
+    let names = ["grm-trigger-without-position", "eclairs-wakeup", "slewing", "mxt-initial"];
+    let all = run_named(&names).unwrap();
+    for count in 1..=names.len() {
+        // Notices come a minute apart: the one of the very instant does not count.
+        let instant = received().plus_seconds(60.0 * count as f64);
+        assert_eq!(known_before(&all, instant), run_named(&names[..count]).unwrap(), "{count}");
+    }
+    let before_all = known_before(&all, received());
+    assert_eq!(before_all, all, "there is nothing earlier to go by");
+}

@@ -190,6 +190,22 @@ pub fn reduced_of_burst(
     )
 }
 
+/// Whether a burst has a reduced frame in one instance.
+pub fn has_reduced_of_burst(
+    connection: &Connection,
+    instance: &str,
+    burst_id: &str,
+) -> Result<bool, JournalError> {
+    let found = connection
+        .query_row(
+            "SELECT 1 FROM frames WHERE instance = ?1 AND burst = ?2 AND state = 'reduced' LIMIT 1",
+            params![instance, normalise_burst_id(burst_id)],
+            |_| Ok(()),
+        )
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// All frames in order of arrival, newest first, at most `limit`.
 pub fn recent(connection: &Connection, limit: u32) -> Result<Vec<FrameRecord>, JournalError> {
     query(connection, "ORDER BY arrived_at DESC, id DESC LIMIT ?1", &[&limit])

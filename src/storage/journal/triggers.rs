@@ -143,6 +143,23 @@ pub fn deadlines_in(
     Ok(rows.into_iter().map(|(deadline, _)| deadline).collect())
 }
 
+/// The triggers whose deadlines are all over and which are not closed yet, each with its last deadline.
+pub fn to_be_closed(connection: &Connection) -> Result<Vec<Deadline>, JournalError> {
+    let mut statement = connection.prepare(
+        "SELECT t.burst FROM triggers t WHERE t.state NOT IN ('closed', 'retracted')
+         AND EXISTS (SELECT 1 FROM deadlines d WHERE d.burst = t.burst)
+         AND NOT EXISTS (SELECT 1 FROM deadlines d WHERE d.burst = t.burst
+                         AND d.state NOT IN ('delivered', 'cancelled'))
+         ORDER BY t.burst",
+    )?;
+    let bursts = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let mut last_deadlines = Vec::new();
+    for burst in bursts {
+        last_deadlines.extend(deadlines_of(connection, &burst?)?.pop().map(|(last, _)| last));
+    }
+    Ok(last_deadlines)
+}
+
 fn query_deadlines(
     connection: &Connection,
     condition: &str,
