@@ -17,6 +17,7 @@ use crate::model::{
     Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, PositionEstimate,
     SkyPosition, UtcTime,
 };
+use crate::progress;
 use std::collections::BTreeMap;
 
 /// What an astrometric solution leaves at best, arcseconds per axis.
@@ -216,12 +217,21 @@ pub fn analyse(
         parameters: &context.settings.summary,
     });
     timer.done("candidates");
+    let mut degradations = degradations(frames, &answer);
+    if curves.frames_left_out > 0 {
+        let read = frames.len() - curves.frames_left_out;
+        let reason = format!(
+            "light curves were measured on the stacks and {read} of {} frames, evenly spaced",
+            frames.len()
+        );
+        degradations.push(Degradation::new("FEWPOINT", reason));
+    }
     Ok(Findings {
         candidates,
         limits: limits(frames, stacks),
         catalogue_status: answer.status(),
         field_centre: frames.iter().find_map(|frame| frame.centre()),
-        degradations: degradations(frames, &answer),
+        degradations,
     })
 }
 
@@ -365,6 +375,7 @@ pub fn restack(
     let mut stacks = StackSet::default();
     let mut refusals = Vec::new();
     for frame in frames {
+        progress::step();
         let reduced = read_reduced(context.store, &frame.paths.reduced)?;
         let background = background_of(&reduced.image, context.settings);
         let offered = stacks.offer(

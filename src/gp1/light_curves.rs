@@ -6,10 +6,12 @@ use super::frame_steps::{StepContext, background_of};
 use super::measured_frame::MeasuredFrame;
 use super::noise_floor::{ControlStar, NoiseFloor};
 use super::photometry::{MAGNITUDES_PER_RELATIVE_ERROR, has_neighbour, limiting_magnitude};
+use super::pixel_budget::{PIXELS_PER_DEADLINE, frames_to_read};
 use super::reduced_file::read_reduced;
 use super::tracks::Track;
 use crate::imaging::zero_point::{CalibrationStar, fit};
 use crate::model::{CatalogueObject, ObjectKind, SkyPosition};
+use crate::progress;
 
 /// Magnitude of flux 1 in light curves ([`crate::model::LightCurvePoint::flux`]).
 pub const FLUX_UNIT_MAGNITUDE: f64 = 25.0;
@@ -48,6 +50,8 @@ impl PlacePoint {
 pub struct LightCurves {
     pub points: Vec<Vec<PlacePoint>>,
     pub floor: NoiseFloor,
+    /// Frames whose pixels were not read, because there was no time for all of them.
+    pub frames_left_out: usize,
 }
 
 /// Everything measured on one image.
@@ -67,7 +71,7 @@ pub struct KnownSky<'a> {
     pub is_catalogued: bool,
 }
 
-/// Measures all tracks on all frames, in pixels read again from the workspace.
+/// Measures all tracks on the frames there is time for, in pixels read again from the workspace.
 pub fn measure(
     context: StepContext<'_>,
     frames: &[&MeasuredFrame],
@@ -80,11 +84,14 @@ pub fn measure(
         .iter()
         .map(|star| ControlStar { magnitude: star.magnitude, fluxes: Vec::new() })
         .collect();
-    for (index, frame) in frames.iter().enumerate() {
+    let chosen = frames_to_read(frames, PIXELS_PER_DEADLINE);
+    for &index in &chosen {
+        let Some(frame) = frames.get(index) else { continue };
         let (Some(wcs), Some(zero_point)) = (frame.wcs, frame.zero_point) else { continue };
         if sky.is_catalogued && !frame.status.is_absolute() {
             continue;
         }
+        progress::step();
         let reduced = read_reduced(context.store, &frame.paths.reduced)?;
         let background = background_of(&reduced.image, context.settings);
         let bare = frame.bare_sources();
@@ -105,7 +112,8 @@ pub fn measure(
             star.fluxes.extend(point.map(|point| (point.flux, point.flux_error)));
         }
     }
-    Ok(LightCurves { points, floor: NoiseFloor::measure(&constant) })
+    let frames_left_out = frames.len() - chosen.len();
+    Ok(LightCurves { points, floor: NoiseFloor::measure(&constant), frames_left_out })
 }
 
 /// Measures all tracks on one more image, a stack: one point each where it covers them.
@@ -150,7 +158,8 @@ pub fn from_tables(frames: &[&MeasuredFrame], tracks: &[Track]) -> LightCurves {
                 .collect()
         })
         .collect();
-    LightCurves { points, floor: NoiseFloor::measure(&catalogued_stars(frames)) }
+    let floor = NoiseFloor::measure(&catalogued_stars(frames));
+    LightCurves { points, floor, frames_left_out: 0 }
 }
 
 /// The catalogued stars of the source tables as control stars.

@@ -30,6 +30,7 @@ pub mod photometry;
 pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;
+mod pixel_budget;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;

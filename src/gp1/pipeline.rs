@@ -11,6 +11,7 @@ use super::frame_group::FrameGroup;
 use super::frame_steps::{RawFrame, StepContext, StepTimer, process_raw};
 use super::masters_in_force::MastersInForce;
 use super::measured_frame::{KnownField, MeasuredFrame};
+use super::pixel_budget::PIXELS_PER_DEADLINE;
 use super::reduced_file::FrameMeasurement;
 use super::result_files::{write_cutouts, write_provisional, write_result, write_stacks};
 use super::settings::InstanceSettings;
@@ -245,15 +246,20 @@ impl Instance {
             frames.iter().filter_map(|record| group.find(&record.identity)).collect();
 
         // The running stacks serve when they hold just these frames; later ones in them would tell of what had not happened.
+        let is_exact = !self.settings.steps.stacking || group.stacks().is_of(&usable);
+        let pixels: usize =
+            usable.iter().map(|f| f.measurement.shape.0 * f.measurement.shape.1).sum();
+        // Stacking hundreds of frames anew would make everything late: then the stacks serve as they are, and the result says so.
+        let has_time = pixels <= PIXELS_PER_DEADLINE;
         let rebuilt: Option<(StackSet, Vec<Option<String>>)> =
-            if !self.settings.steps.stacking || group.stacks().is_of(&usable) {
-                None
-            } else {
-                Some(restack(context, &usable)?)
-            };
+            if is_exact || !has_time { None } else { Some(restack(context, &usable)?) };
         let stacks = rebuilt.as_ref().map_or(group.stacks(), |(stacks, _)| stacks);
         let views = view_stacks(context, stacks, &usable);
-        let findings = analyse(context, &usable, &views, target_of(trigger))?;
+        let mut findings = analyse(context, &usable, &views, target_of(trigger))?;
+        if !is_exact && !has_time {
+            let reason = "the stacks hold frames that came after the instant: there was no time to make them anew";
+            findings.degradations.push(Degradation::new("LATERFRM", reason));
+        }
 
         let directory = self.workspace.deadline_directory(&trigger.burst_id, deadline.name);
         make_directory(&directory)?;
