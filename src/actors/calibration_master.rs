@@ -240,7 +240,7 @@ mod tests {
         model::{FrameIdentity, FrameKeywords, FrameKind},
     };
 
-    #[actix_rt::test]
+    #[actix::test]
     async fn on_a_simulated_clock_a_restart_does_not_put_the_masters_off() {
         let directory = tempfile::tempdir().unwrap();
         let storage = LocalStorage::open(directory.path()).unwrap();

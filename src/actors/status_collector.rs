@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    #[actix_rt::test]
+    #[actix::test]
     async fn the_file_of_an_instant_at_which_the_program_ended_is_written_at_the_next_start() {
         let directory = tempfile::tempdir().unwrap();
         let storage = LocalStorage::open(directory.path()).unwrap();

@@ -265,7 +265,7 @@ impl Actor for Sleeper {
 
 impl Supervised for Sleeper {}
 
-#[actix_rt::test]
+#[actix::test]
 async fn the_clock_does_not_pass_what_an_actor_registers_at_its_start() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Journal::open(&directory.path().join("gic.sqlite")).unwrap();
