@@ -162,6 +162,8 @@ impl Clock {
             Inner::Real => None,
             Inner::Simulated(simulated) => Some(simulated.register(instant)),
         };
+        // For an instant that has passed, too: a caller that lets go of its own guard before the first poll leaves no gap.
+        let passed = matches!(pending, Some(Err(AlreadyPassed))).then(|| self.hold());
         if pending.is_some()
             && let Inner::Simulated(simulated) = &*self.inner
         {
@@ -170,7 +172,7 @@ impl Clock {
         async move {
             match pending {
                 None => clock.sleep_really_until(instant).await,
-                Some(Err(AlreadyPassed)) => clock.hold(),
+                Some(Err(AlreadyPassed)) => passed.unwrap_or_else(|| clock.hold()),
                 Some(Ok(receiver)) => match receiver.await {
                     Ok(guard) => guard,
                     // The driver is gone: the simulation is over and nothing is due any more.
@@ -313,6 +315,27 @@ mod tests {
 
     fn start() -> UtcTime {
         UtcTime::parse("2026-11-02T04:00:00Z").unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_instant_that_has_passed_holds_the_clock_from_the_call() {
+        let clock = Clock::simulated(start(), 1e9, true);
+        let passed = clock.sleep_until(start());
+        let later = clock.sleep_until(start().plus_seconds(10.0));
+        let unpolled = tokio::select! {
+            () = clock.drive(|_| None, |_| {}) => false,
+            _ = later => false,
+            () = tokio::time::sleep(Duration::from_millis(50)) => true,
+        };
+        assert!(unpolled, "the clock went on before the first poll");
+        assert_eq!(clock.now(), start());
+        drop(passed);
+        let later = clock.sleep_until(start().plus_seconds(10.0));
+        tokio::select! {
+            () = clock.drive(|_| None, |_| {}) => {}
+            _ = later => {}
+        }
+        assert_eq!(clock.now(), start().plus_seconds(10.0));
     }
 
     #[tokio::test]

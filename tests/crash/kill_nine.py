@@ -6,7 +6,7 @@
 Simulated nights are killed until their share of the kills is reached, and runs on the real clock (`gic run` with a separate
 `gic fsc serve`, packets over a socket, images by rename) for the rest; either process is killed. The plan follows from the
 seed; where a kill falls in the program's work depends on the machine as well. Exit status 1: something was lost, done
-twice, or otherwise wrong; the night is kept and named. Needs Python 3.9 and nothing else.
+twice, or otherwise wrong; the night is kept and named. The judge is tried first: it must find what was tampered with. Needs Python 3.9 and nothing else.
 """
 
 import argparse
@@ -24,6 +24,7 @@ sys.dont_write_bytecode = True
 
 import live  # noqa: E402
 import simulated  # noqa: E402
+import tampering  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -92,7 +93,9 @@ def table(tally, seconds):
         nights = [night for night in tally.nights if night["kind"] == kind]
         if nights:
             kills = sum(len(night["kills"]) for night in nights)
-            lines.append(f"{kind}: {len(nights)} nights, {kills} kills; from a start to the first work: "
+            # On the real clock there may be no work to do: there it is back when it listens.
+            until = {"simulated": "the first work", "live": "listening"}[kind]
+            lines.append(f"{kind}: {len(nights)} nights, {kills} kills; from a start to {until}: "
                          + quantiles([s for k, s in tally.recoveries if k == kind]))
     sorts = Counter(sort for _, sort, _ in tally.findings)
     lines.append(f"{tally.kills()} kills in {seconds / 60:.1f} minutes: "
@@ -110,6 +113,13 @@ def main():
     calm = work / "calm"
     calm_seconds, counts = simulated.calm_night(gic, options.config, calm, Path(str(calm) + ".log"))
     print(f"calm night: {calm_seconds:.1f} s; nights in {work}", flush=True)
+    tampered = work / "tampered"
+    simulated.calm_night(gic, options.config, tampered, Path(str(tampered) + ".log"))
+    asleep = tampering.try_the_judge(tampered, calm, Path(str(tampered) + ".log").read_text(errors="replace"))
+    if asleep:
+        print("the judge is asleep:", *asleep, sep="\n    ")
+        return 1
+    print(f"the judge is awake: it found all of {len(tampering.TAMPERINGS) + 1} tamperings", flush=True)
     live_kills = round(options.kills * options.live_share)
     number = 0
     while tally.kills() < options.kills - live_kills:

@@ -207,7 +207,8 @@ fn an_alert_that_comes_late_is_caught_up_with_after_its_first_frame() {
         + "grm_seconds = 390.0\neclairs_seconds = 400.0\nslewing_seconds = 410.0\n\
            first_exposure_seconds = 450.0\n";
     fs::write(night.directory.path().join("night.toml"), late).unwrap();
-    let report = night.run();
+    // The afterglow has faded and one frame is little: whether it is the first of the list is not asked here.
+    let report = parse_report(&night.command().output().unwrap());
     let deadlines = report["deadlines"].as_array().unwrap();
     let early = deadlines.iter().find(|deadline| deadline["name"] == "T005").unwrap();
     assert_eq!(early["state"], "delivered", "{early:#}");
