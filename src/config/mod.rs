@@ -26,7 +26,7 @@ pub use modules::{
     AlignmentConfig, AstrometryConfig, CalibrationChoice, FindstarsConfig, InputAndOutput,
     ModuleConfig, PhotometryConfig, ReductionConfig, StackingConfig, SummaryConfig,
 };
-pub use network::IpNetwork;
+pub use network::{IpNetwork, is_host_and_port};
 pub use path_map::{ConfigPaths, PathMap, PathRule};
 pub use pipeline::{PipelineConfig, PipelineSteps};
 pub use pipeline_set::PipelineSet;
