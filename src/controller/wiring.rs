@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::ControllerConfig,
     fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    fsc::upload,
     gp1::{self, night_masters::MasterSettings, router::Router, settings::InstanceSettings},
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
@@ -37,6 +38,7 @@ use actix_rt::Arbiter;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -52,6 +54,8 @@ pub struct FscTarget {
     pub url: String,
     pub token: Option<String>,
     pub timeout: Duration,
+    /// Certificates to trust in the place of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// All that a controller is made of.
@@ -80,8 +84,8 @@ pub enum ControllerError {
     Listen { address: SocketAddr, purpose: &'static str, source: io::Error },
     #[error("cannot start worker threads: {0}")]
     Threads(#[from] io::Error),
-    #[error("cannot make an HTTP client: {0}")]
-    Client(reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] upload::ClientError),
     #[error(
         "gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none"
     )]
@@ -201,7 +205,7 @@ impl Controller {
         launcher.launch(ProductMaker::NAME, product_mail, settings, ProductMaker::new);
 
         let settings = FscUploaderSettings {
-            client: reqwest::Client::builder().build().map_err(ControllerError::Client)?,
+            client: upload::client(parts.fsc.ca_file.as_deref())?,
             url: parts.fsc.url.clone(),
             token: parts.fsc.token.clone(),
             timeout: parts.fsc.timeout,

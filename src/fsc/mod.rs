@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod screening;
 pub mod server;
+pub mod tls;
 pub mod upload;
 
 #[cfg(test)]
