@@ -13,3 +13,5 @@ pub mod upload;
 mod round_trip_tests;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tls_tests;
