@@ -204,6 +204,12 @@ impl Controller {
         };
         launcher.launch(ProductMaker::NAME, product_mail, settings, ProductMaker::new);
 
+        if parts.fsc.token.is_some() && upload::is_readable_on_the_way(&parts.fsc.url) {
+            tracing::warn!(
+                url = parts.fsc.url,
+                "the token goes over the network unencrypted: use https"
+            );
+        }
         let settings = FscUploaderSettings {
             client: upload::client(parts.fsc.ca_file.as_deref())?,
             url: parts.fsc.url.clone(),

@@ -4,7 +4,7 @@ use super::{
     sample,
     server::{FscError, ReceiverSettings, RunningReceiver, start_on_thread},
     tls::{TlsError, TlsIdentity},
-    upload::{ClientError, UploadError, client, upload},
+    upload::{ClientError, UploadError, client, is_readable_on_the_way, upload},
 };
 use crate::model::{DeliveryStatus, Receipt, UtcTime};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -150,6 +150,23 @@ fn unfit_files_are_named_and_their_content_is_not_told() {
     assert!(matches!(failure(&authority, &sound.key), TlsError::Unfit(_)));
     assert!(matches!(client(Some(&junk)), Err(ClientError::NoCertificate { .. })));
     assert!(matches!(client(Some(&missing)), Err(ClientError::CertificateFile { .. })));
+}
+
+#[test]
+fn only_https_and_this_machine_keep_a_token_to_themselves() {
+    for url in
+        ["http://fsc.example.org/upload", "http://10.0.0.1:5000/", "http://localhost.example/"]
+    {
+        assert!(is_readable_on_the_way(url), "{url}");
+    }
+    for url in [
+        "https://fsc.example.org/",
+        "http://127.0.0.1:5000/",
+        "http://[::1]/",
+        "http://localhost:1/",
+    ] {
+        assert!(!is_readable_on_the_way(url), "{url}");
+    }
 }
 
 /// Answers one request with `answer`, and gives what was asked.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     error::Error,
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,6 +56,15 @@ pub fn client(ca_file: Option<&Path>) -> Result<Client, ClientError> {
         builder = builder.tls_certs_only(certificates);
     }
     Ok(builder.build()?)
+}
+
+/// Whether a token sent to `url` could be read on the way: plain http to another machine.
+pub fn is_readable_on_the_way(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    url.scheme() == "http" && !is_here
 }
 
 /// Why there is no receipt for a stored product.
