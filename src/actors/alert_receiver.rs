@@ -1,14 +1,15 @@
-//! Alert receiver: the VTP listener. A packet is in the journal, synced, before it is acknowledged; what it means is the trigger
+//! Alert receiver: the VTP listener, and the brokers that are followed. A packet is in the journal, synced, before it is acknowledged; what it means is the trigger
 //! manager's business.
 
 use super::{
+    alert_subscription::follow_broker,
     messages::NoticeReceived,
     sending::hint,
     supervision::{Post, panic_message},
     trigger_manager::TriggerManager,
 };
 use crate::{
-    alerts::{AllowList, Decision, ReceiverSettings, Reception, serve_author},
+    alerts::{AllowList, Decision, ReceiverSettings, Reception, SubscriberSettings, serve_author},
     clock::Clock,
     model::metric,
     storage::{
@@ -30,6 +31,9 @@ pub struct AlertReceiverSettings {
     pub listener: Arc<std::net::TcpListener>,
     pub allow: AllowList,
     pub author: ReceiverSettings,
+    /// Brokers to follow, as `host:port`, and how.
+    pub remotes: Vec<String>,
+    pub subscriber: SubscriberSettings,
     pub journal: Journal,
     pub clock: Clock,
     pub trigger_manager: Post<TriggerManager>,
@@ -59,6 +63,11 @@ impl AlertReceiver {
                 context.stop();
             }
         }));
+        for remote in &self.settings.remotes {
+            // In the context of the actor: its end is the end of the connection, and its restart connects again.
+            let following = follow_broker(remote.clone(), self.settings.clone());
+            context.spawn(following.into_actor(self).map(|never, _, _| match never {}));
+        }
     }
 }
 
@@ -121,46 +130,51 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(stream: tokio::net::TcpStream, peer: SocketAddr, settings: &AlertReceiverSettings) {
     let reception = serve_author(stream, &settings.author, |packet: Vec<u8>, _event| {
         let settings = settings.clone();
-        async move { accept(packet, peer, &settings).await }
+        async move { accept(packet, &format!("vtp {}", peer.ip()), &settings).await }
     })
     .await;
     match reception {
         Reception::Acknowledged { .. } => {}
         Reception::Refused { ivorn, reason } => {
             tracing::warn!(%peer, ivorn, reason, "packet refused");
-            count("rejected");
+            count("vtp", "rejected");
         }
         Reception::Unanswered { ivorn, was_accepted, error } => {
             tracing::warn!(%peer, ivorn, was_accepted, %error, "the author did not take its answer");
         }
         Reception::Dropped { reason } => {
             tracing::warn!(%peer, %reason, "no packet accepted from this connection");
-            count("rejected");
+            count("vtp", "rejected");
         }
     }
 }
 
-/// Journals a packet; only then may it be acknowledged.
-async fn accept(packet: Vec<u8>, peer: SocketAddr, settings: &AlertReceiverSettings) -> Decision {
+/// Journals a packet; only then may it be acknowledged. `source` is the way it came and who sent it: `vtp 127.0.0.1`.
+pub(super) async fn accept(
+    packet: Vec<u8>,
+    source: &str,
+    settings: &AlertReceiverSettings,
+) -> Decision {
     let began = Instant::now();
     let received = alerts::ReceivedPacket {
         sha256: sha256_of_bytes(&packet),
         received_at: settings.clock.now(),
-        source: format!("vtp {}", peer.ip()),
+        source: source.to_owned(),
         packet,
     };
     let stored = settings.journal.write(move |t| alerts::insert(t, &received)).await;
     let (alert_id, is_new) = match stored {
         Ok(stored) => stored,
         Err(error) => {
-            tracing::error!(%peer, %error, "a packet could not be journaled: it is not acknowledged");
+            tracing::error!(source, %error, "a packet could not be journaled: it is not acknowledged");
             return Decision::Unavailable { reason: error.to_string() };
         }
     };
     metrics::histogram!(metric::ALERT_ACKNOWLEDGE).record(began.elapsed().as_secs_f64());
-    count(if is_new { "new" } else { "duplicate" });
+    let way = source.split(' ').next().unwrap_or_default().to_owned();
+    count(way, if is_new { "new" } else { "duplicate" });
     metrics::gauge!(metric::ALERT_LAST_RECEIVED).set(settings.clock.now().unix_seconds());
-    tracing::info!(%peer, alert_id, is_new, "packet journaled");
+    tracing::info!(source, alert_id, is_new, "packet journaled");
     if is_new {
         let trigger_manager = settings.trigger_manager.clone();
         // The ack must not wait for the trigger manager: the packet is safe.
@@ -171,6 +185,8 @@ async fn accept(packet: Vec<u8>, peer: SocketAddr, settings: &AlertReceiverSetti
     Decision::Accepted { at: settings.clock.now() }
 }
 
-fn count(result: &'static str) {
-    metrics::counter!(metric::ALERTS_RECEIVED, "source" => "vtp", "result" => result).increment(1);
+/// One more packet, by the way it came (`vtp`, `broker`) and what became of it.
+pub(super) fn count(way: impl Into<String>, result: &'static str) {
+    metrics::counter!(metric::ALERTS_RECEIVED, "source" => way.into(), "result" => result)
+        .increment(1);
 }

@@ -1,6 +1,7 @@
 //! Who acts when: one file per actor, the messages between them, and the supervision that keeps them alive.
 
 pub mod alert_receiver;
+mod alert_subscription;
 pub mod calibration_master;
 pub mod fsc_uploader;
 pub mod gp1_instance;

@@ -334,4 +334,18 @@ mod tests {
         }
         assert!(storage.status().join("status-20261102T041000.json").exists());
     }
+
+    #[test]
+    fn sensor_files_that_are_too_long_or_too_deep_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sensors.json");
+        let complaint = |text: &str| {
+            fs::write(&path, text).unwrap();
+            read_sensor_file(&path).unwrap_err()
+        };
+        let long = " ".repeat(MAXIMUM_FILE_BYTES as usize + 1);
+        assert!(complaint(&long).contains("is more than"));
+        complaint(&"[".repeat(100_000));
+        complaint(&format!("{{\"x\": {}", "[".repeat(100_000)));
+    }
 }

@@ -13,6 +13,10 @@ pub mod packet_table;
 #[cfg(test)]
 mod real_packets;
 pub mod receiver;
+pub mod reconnection;
+pub mod subscriber;
+#[cfg(test)]
+mod subscriber_tests;
 pub mod t0;
 pub mod transport;
 pub mod trigger_file;
@@ -25,6 +29,7 @@ pub use deadlines::{deadlines, replan};
 pub use notice::notice;
 pub use packet_table::{PacketKind, PacketTable};
 pub use receiver::{Decision, DropReason, ReceiverSettings, Reception, serve_author};
+pub use subscriber::{Parting, SubscriberSettings, SubscriptionEvent, follow};
 pub use t0::t0;
 pub use transport::{AllowList, TransportMessage, TransportRole};
 pub use trigger_state::{

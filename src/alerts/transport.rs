@@ -104,12 +104,14 @@ impl TransportMessage {
             .map(|(_, role)| role)
             .ok_or_else(|| TransportError::Role { role: word.to_owned() })?;
         let text = |name: &str| root.child(name).and_then(Element::trimmed_text);
+        // What cannot be written in an answer is not there.
+        let origin = text("Origin").map(without_controls).filter(|text| !text.trim().is_empty());
         let meta = root.child("Meta");
         let parameters = meta.into_iter().flat_map(|meta| meta.children_named("Param"));
         let result = meta.and_then(|meta| meta.child("Result")).and_then(Element::trimmed_text);
         Ok(Self {
             role,
-            origin: text("Origin").ok_or(TransportError::NoOrigin)?.to_owned(),
+            origin: origin.ok_or(TransportError::NoOrigin)?,
             response: text("Response").map(str::to_owned),
             time_stamp: text("TimeStamp").and_then(|text| UtcTime::parse(text).ok()),
             result: result.map(str::to_owned),
@@ -250,6 +252,17 @@ mod tests {
             TransportMessage::parse(odd_role.as_bytes()),
             Err(TransportError::Role { .. })
         ));
+    }
+
+    /// A regression, found by fuzzing: the answer to such a message could not be understood.
+    #[test]
+    fn an_origin_of_control_characters_only_is_none() {
+        let message =
+            TransportMessage::new(TransportRole::IAmAlive, "ivo://a/b", None, now()).to_xml();
+        let parse =
+            |origin: &str| TransportMessage::parse(message.replace("ivo://a/b", origin).as_bytes());
+        assert_eq!(parse("\u{e}\u{0}"), Err(TransportError::NoOrigin));
+        assert_eq!(parse("ivo://a\u{e}/b").unwrap().origin, "ivo://a/b");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::{naming, t0::t0};
 use crate::model::{
     FrameKeywords, Notice, NoticeEffect, PositionEstimate, Role, SkyPosition, T0Source, Trigger,
-    TriggerOrigin, TriggerState, UtcTime, normalise_burst_id,
+    TriggerOrigin, TriggerState, UtcTime, is_safe_name, normalise_burst_id,
 };
 use std::{cmp::Ordering, fmt};
 
@@ -50,6 +50,10 @@ pub enum ArchiveReason {
         packet_name: String,
     },
     NoBurstId,
+    /// Burst ids become names of directories: this one cannot.
+    UnusableBurstId {
+        burst_id: String,
+    },
     TooOld {
         age_seconds: f64,
     },
@@ -67,6 +71,9 @@ impl fmt::Display for ArchiveReason {
                 write!(formatter, "packets of type {packet_name} change no trigger")
             }
             Self::NoBurstId => formatter.write_str("the packet names no burst"),
+            Self::UnusableBurstId { burst_id } => {
+                write!(formatter, "the burst id {burst_id:?} cannot be the name of a directory")
+            }
             Self::TooOld { age_seconds } => {
                 write!(formatter, "the alert was {:.1} h old when it came", age_seconds / 3600.0)
             }
@@ -93,6 +100,9 @@ pub fn apply(
     let Some(burst_id) = notice.burst_id.as_deref().filter(|id| !id.trim().is_empty()) else {
         return archived(ArchiveReason::NoBurstId);
     };
+    if !is_safe_name(burst_id.trim()) {
+        return archived(ArchiveReason::UnusableBurstId { burst_id: burst_id.to_owned() });
+    }
     let same_burst =
         |trigger: &&Trigger| normalise_burst_id(&trigger.burst_id) == normalise_burst_id(burst_id);
     let Some(existing) = existing.filter(same_burst) else {
@@ -253,7 +263,7 @@ pub fn from_frame(
     received_at: UtcTime,
 ) -> Option<Trigger> {
     let burst_id = keywords.trigger_id.as_deref()?.trim();
-    if normalise_burst_id(burst_id).is_empty() {
+    if normalise_burst_id(burst_id).is_empty() || !is_safe_name(burst_id) {
         return None;
     }
     let radius_degrees = cards

@@ -25,6 +25,9 @@ pub struct LocalCatalogue {
     digest: String,
 }
 
+/// Longest catalogue file, bytes: it is held in memory.
+const MAXIMUM_FILE_BYTES: u64 = 1 << 30;
+
 /// Errors of the file: none is cured by trying again with the file as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalCatalogueError {
@@ -37,7 +40,7 @@ pub enum LocalCatalogueError {
 impl LocalCatalogue {
     /// Reads the file. Errors name the line. The faint limit is the magnitude at the 98th percentile.
     pub fn open(path: &Path) -> Result<Self, LocalCatalogueError> {
-        let bytes = std::fs::read(path)
+        let bytes = crate::config::read_bounded(path, MAXIMUM_FILE_BYTES)
             .map_err(|source| LocalCatalogueError::Io { path: path.to_owned(), source })?;
         Self::from_bytes(path, &bytes)
     }

@@ -22,6 +22,10 @@ const MAXIMUM_PACKET_BYTES: u64 = 1 << 20;
 pub enum AlertCommand {
     /// Understand a packet from standard input or a file, and write its trigger file
     Parse(ParseArguments),
+    /// Send a packet to a receiver or broker, as its author; done when it is acknowledged
+    Send(super::alert_transport::SendArguments),
+    /// Follow brokers and show what they send; nothing is journaled
+    Subscribe(super::alert_transport::SubscribeArguments),
 }
 
 #[derive(Debug, Args)]
@@ -43,7 +47,14 @@ pub struct ParseArguments {
 }
 
 pub fn run(command: AlertCommand) -> Result<(), Failure> {
-    let AlertCommand::Parse(arguments) = command;
+    match command {
+        AlertCommand::Parse(arguments) => parse(arguments),
+        AlertCommand::Send(arguments) => super::alert_transport::send(arguments),
+        AlertCommand::Subscribe(arguments) => super::alert_transport::subscribe(arguments),
+    }
+}
+
+fn parse(arguments: ParseArguments) -> Result<(), Failure> {
     let packet = read_packet(arguments.file.as_deref())?;
     let config = ControllerConfig::embedded().map_err(super::config::failure)?;
     let table = PacketTable::new(&config.alerts.effects);
@@ -96,7 +107,7 @@ pub fn run(command: AlertCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_packet(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_packet(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
     let mut packet = Vec::new();
     match file {
         Some(path) => {

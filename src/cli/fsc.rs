@@ -8,7 +8,10 @@ use crate::{
     clock::Clock,
     config::ControllerConfig,
     controller::run_setup::token,
-    fsc::server::{ReceiverSettings, start},
+    fsc::{
+        server::{ReceiverSettings, start},
+        tls::TlsIdentity,
+    },
 };
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -26,7 +29,8 @@ pub enum FscCommand {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gic fsc serve --listen 127.0.0.1:5000 --directory received\n  \
-    curl -F Product=@product.fits http://127.0.0.1:5000/upload-product"
+    curl -F Product=@product.fits http://127.0.0.1:5000/upload-product\n  \
+    gic fsc serve --listen 0.0.0.0:5000 --tls-cert receiver.pem --tls-key receiver.key   (needs a token)"
 )]
 pub struct ServeArguments {
     /// Configuration of the controller, of which [fsc] is used (default: built in)
@@ -38,6 +42,12 @@ pub struct ServeArguments {
     /// Directory of the archive
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Certificate chain (PEM): with it and the key, https only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -53,18 +63,23 @@ pub fn run(command: FscCommand) -> Result<(), Failure> {
         .directory
         .or_else(|| config.fsc.receiver_directory.clone())
         .unwrap_or_else(|| config.data.directory.join("received"));
+    let certificate = arguments.tls_cert.or_else(|| config.fsc.receiver_certificate.clone());
+    let key = arguments.tls_key.or_else(|| config.fsc.receiver_key.clone());
+    let tls = certificate.zip(key).map(|(certificate, key)| TlsIdentity { certificate, key });
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let clock = Clock::real();
     let settings = ReceiverSettings {
         listen: arguments.listen.unwrap_or(config.fsc.receiver_listen),
         directory,
         token: token(&config)?,
         maximum_bytes: MAXIMUM_PRODUCT_BYTES,
+        tls,
         now: Arc::new(move || clock.now()),
     };
     actix_rt::System::new().block_on(async move {
         let mut terminate = signal(SignalKind::terminate())?;
         let receiver = start(settings).await?;
-        eprintln!("receiver: http://{}/upload-product", receiver.address());
+        eprintln!("receiver: {scheme}://{}/upload-product", receiver.address());
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}

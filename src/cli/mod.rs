@@ -4,6 +4,7 @@
 //! 5 validation failed.
 
 mod alert;
+mod alert_transport;
 mod batch_tools;
 mod config;
 mod fsc;
@@ -48,7 +49,7 @@ enum Command {
     Photometry(module::ModuleArguments),
     /// Module: candidates, light curves, fading
     Summary(module::ModuleArguments),
-    /// Alerts: understand packets
+    /// Alerts: understand packets, send them, follow brokers
     #[command(subcommand)]
     Alert(alert::AlertCommand),
     /// Products: show them

@@ -1,6 +1,10 @@
 //! `[alerts]` of `gic.toml`: what is listened to, and what each packet type does.
 
-use super::{error::ConfigError, network::IpNetwork, toml_reader::Checks};
+use super::{
+    error::ConfigError,
+    network::{IpNetwork, is_host_and_port},
+    toml_reader::Checks,
+};
 use crate::model::{NoticeEffect, Role};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -23,6 +27,12 @@ pub struct AlertsSettings {
     pub maximum_packet_bytes: usize,
     /// How long an author may take to send its packet.
     pub idle_timeout_seconds: f64,
+    /// Brokers to follow, as `host:port`.
+    pub remotes: Vec<String>,
+    /// A broker that says nothing for so long, not even `iamalive`, is given up and connected to again.
+    pub silence_seconds: f64,
+    /// Wait before connecting to a broker again: the first one, doubled with each failure up to the second.
+    pub reconnect_seconds: [f64; 2],
     /// Mission, then packet type, then what it does. Rows of a site's file replace or join the shipped ones, one by one.
     #[serde(deserialize_with = "over_shipped_rows")]
     pub effects: PacketRows,
@@ -57,6 +67,9 @@ impl Default for AlertsSettings {
             // The limit of Comet, the broker the science centre runs.
             maximum_packet_bytes: 99_999,
             idle_timeout_seconds: 20.0,
+            remotes: Vec::new(),
+            silence_seconds: 120.0,
+            reconnect_seconds: [1.0, 60.0],
             effects: shipped_rows(),
         }
     }
@@ -75,6 +88,17 @@ impl AlertsSettings {
         let bytes = self.maximum_packet_bytes as f64;
         checks.range("alerts.maximum_packet_bytes", bytes, 1000.0, 100e6)?;
         checks.range("alerts.idle_timeout_seconds", self.idle_timeout_seconds, 0.1, 3600.0)?;
+        checks.require(
+            "alerts.remotes",
+            format!("{:?}", self.remotes),
+            self.remotes.iter().all(|remote| is_host_and_port(remote)),
+            "brokers as host:port",
+        )?;
+        checks.range("alerts.silence_seconds", self.silence_seconds, 0.1, 86_400.0)?;
+        checks.interval("alerts.reconnect_seconds", self.reconnect_seconds)?;
+        let [first, longest] = self.reconnect_seconds;
+        checks.range("alerts.reconnect_seconds", first, 0.01, 3600.0)?;
+        checks.range("alerts.reconnect_seconds", longest, 0.01, 3600.0)?;
         for (mission, rows) in &self.effects {
             for packet_type in rows.keys() {
                 checks.require(
@@ -172,6 +196,14 @@ mod tests {
         assert!(number.contains("line 2") && number.contains("whole number"), "{number}");
         assert!(message("[alerts]\nallow = [\"localhost\"]\n").contains("is no network"));
         assert!(message("[alerts]\naccept_roles = [\"tests\"]\n").contains("`observation`"));
+        for remote in ["fsc", "fsc:", ":8099", "fsc:0", "fsc:70000", "::1:8099", "f c:8099"] {
+            let text = format!("[alerts]\nremotes = [\"127.0.0.1:8099\", \"{remote}\"]\n");
+            assert!(message(&text).contains("line 2"), "{remote}: {}", message(&text));
+        }
+        for remote in ["fsc.svom.org:8099", "[::1]:8099"] {
+            assert!(parse(&format!("[alerts]\nremotes = [\"{remote}\"]\n")).is_ok(), "{remote}");
+        }
+        assert!(message("[alerts]\nreconnect_seconds = [60.0, 1.0]\n").contains("line 2"));
         assert!(message("[alerts]\nlocal_ivo = \"svom\"\n").contains("ivo://"));
     }
 }

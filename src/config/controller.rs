@@ -109,10 +109,15 @@ pub struct FscSettings {
     /// Environment variable that holds it, or empty; the file comes first.
     pub token_environment: String,
     pub timeout_seconds: f64,
+    /// Certificates (PEM) to trust for https, in the place of the system's.
+    pub ca_file: Option<PathBuf>,
     /// Address the receiver listens on.
     pub receiver_listen: SocketAddr,
     /// Where the receiver stores products; absent: `received` in the data directory.
     pub receiver_directory: Option<PathBuf>,
+    /// Certificate chain and private key (PEM) of the receiver; with both it speaks https only.
+    pub receiver_certificate: Option<PathBuf>,
+    pub receiver_key: Option<PathBuf>,
 }
 
 /// Pages, API and metrics.
@@ -222,6 +227,9 @@ impl Default for FscSettings {
             timeout_seconds: 30.0,
             receiver_listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             receiver_directory: None,
+            ca_file: None,
+            receiver_certificate: None,
+            receiver_key: None,
         }
     }
 }
@@ -320,6 +328,12 @@ impl ControllerConfig {
             ["http://", "https://"].iter().any(|scheme| self.fsc.upload_url.starts_with(scheme)),
             "a URL that begins with http:// or https://",
         )?;
+        checks.require(
+            "fsc.receiver_certificate",
+            "one of the two",
+            self.fsc.receiver_certificate.is_some() == self.fsc.receiver_key.is_some(),
+            "receiver_certificate and receiver_key, both or neither",
+        )?;
         checks.range("fsc.timeout_seconds", self.fsc.timeout_seconds, 0.1, 3600.0)?;
         checks.range("status.period_seconds", self.status.period_seconds, 1.0, 86_400.0)?;
         checks.range("catalogue.maximum_age_days", self.catalogue.maximum_age_days, 0.0, 1e6)?;
@@ -366,6 +380,9 @@ impl ControllerConfig {
             ("gp1.config", &self.gp1.config),
             ("products.descriptors", &self.products.descriptors),
             ("fsc.token_file", &self.fsc.token_file),
+            ("fsc.ca_file", &self.fsc.ca_file),
+            ("fsc.receiver_certificate", &self.fsc.receiver_certificate),
+            ("fsc.receiver_key", &self.fsc.receiver_key),
             ("catalogue.file", &self.catalogue.file),
             ("images.directory", &self.images.directory),
         ];
@@ -390,6 +407,9 @@ impl ConfigPaths for ControllerConfig {
             &mut self.images.directory,
             &mut self.products.descriptors,
             &mut self.fsc.token_file,
+            &mut self.fsc.ca_file,
+            &mut self.fsc.receiver_certificate,
+            &mut self.fsc.receiver_key,
             &mut self.fsc.receiver_directory,
             &mut self.status.incoming,
             &mut self.catalogue.file,
@@ -419,6 +439,16 @@ mod tests {
     }
 
     #[test]
+    fn everything_listens_on_loopback_unless_a_site_says_otherwise() {
+        let config = ControllerConfig::default();
+        for address in [config.alerts.listen, config.web.listen, config.fsc.receiver_listen] {
+            assert!(address.ip().is_loopback(), "{address}");
+        }
+        assert!(config.alerts.allow.iter().all(|network| !network.contains([10, 0, 0, 1].into())));
+        assert!(config.alerts.remotes.is_empty());
+    }
+
+    #[test]
     fn the_shipped_file_is_the_default() {
         assert_eq!(ControllerConfig::embedded().unwrap(), ControllerConfig::default());
         assert_eq!(parse_text("").unwrap(), ControllerConfig::default());
@@ -445,6 +475,9 @@ mod tests {
             fsc: FscSettings {
                 token_file: Some("x".into()),
                 receiver_directory: Some("x".into()),
+                ca_file: Some("x".into()),
+                receiver_certificate: Some("x".into()),
+                receiver_key: Some("x".into()),
                 ..Default::default()
             },
             status: StatusSettings { incoming: Some("x".into()), ..Default::default() },

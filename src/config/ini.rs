@@ -58,7 +58,7 @@ const MAXIMUM_INTERPOLATION_DEPTH: usize = 10;
 impl Ini {
     /// Reads and parses a file of UTF-8 text.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
+        let text = super::bounded_file::read_bounded_text(file).map_err(|error| {
             ConfigError::new(file, None, Problem::Unreadable { reason: error.to_string() })
         })?;
         Self::parse(file, &text)

@@ -3,6 +3,7 @@
 //! Reading never touches a path that a file names; `check_paths` of each configuration reports all that are missing.
 
 pub mod alerts;
+pub mod bounded_file;
 pub mod controller;
 pub mod embedded;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod simulation;
 mod toml_reader;
 
 pub use alerts::{AlertsSettings, PacketRow, PacketRows};
+pub use bounded_file::{read_bounded, read_bounded_text};
 pub use controller::ControllerConfig;
 pub use embedded::{embedded, embedded_paths};
 pub use error::{ConfigError, ConfigErrorKind, Problem};
@@ -26,7 +28,7 @@ pub use modules::{
     AlignmentConfig, AstrometryConfig, CalibrationChoice, FindstarsConfig, InputAndOutput,
     ModuleConfig, PhotometryConfig, ReductionConfig, StackingConfig, SummaryConfig,
 };
-pub use network::IpNetwork;
+pub use network::{IpNetwork, is_host_and_port};
 pub use path_map::{ConfigPaths, PathMap, PathRule};
 pub use pipeline::{PipelineConfig, PipelineSteps};
 pub use pipeline_set::PipelineSet;

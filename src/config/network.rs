@@ -76,6 +76,16 @@ impl<'de> Deserialize<'de> for IpNetwork {
     }
 }
 
+/// Whether a text is `host:port`; the host is a name, an IPv4 address, or an IPv6 address in brackets.
+pub fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    !host.is_empty()
+        && (is_bracketed || !host.contains(':'))
+        && !host.contains(char::is_whitespace)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -98,7 +98,7 @@ impl PipelineSet {
 }
 
 fn read_text(file: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(file).map_err(|error| {
+    super::bounded_file::read_bounded_text(file).map_err(|error| {
         ConfigError::new(file, None, Problem::Unreadable { reason: error.to_string() })
     })
 }

@@ -17,7 +17,7 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, C
 
 /// Reads a file into its type, with its text for [`Checks`].
 pub(crate) fn read_text(file: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(file).map_err(|error| {
+    super::bounded_file::read_bounded_text(file).map_err(|error| {
         ConfigError::new(file, None, Problem::Unreadable { reason: error.to_string() })
     })
 }

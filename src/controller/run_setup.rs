@@ -11,7 +11,7 @@ use crate::{
         local::{LocalCatalogue, LocalCatalogueError, NoCatalogue},
     },
     clock::Clock,
-    config::{ConfigError, ControllerConfig, Gp1Config, PathMap},
+    config::{ConfigError, ControllerConfig, Gp1Config, PathMap, read_bounded},
     products::{DescriptorError, DescriptorSet},
     storage::{
         journal::{Journal, JournalError},
@@ -23,10 +23,14 @@ use crate::{
     },
 };
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+
+/// Longest file of a token, bytes.
+const MAXIMUM_TOKEN_BYTES: u64 = 4096;
 
 /// What `gic run` is given.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +114,7 @@ pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupEr
             url: config.fsc.upload_url.clone(),
             token: token(&config)?,
             timeout: Duration::from_secs_f64(config.fsc.timeout_seconds),
+            ca_file: config.fsc.ca_file.clone(),
         },
         source: ImageSource::Directory {
             path: watched,
@@ -144,7 +149,8 @@ fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, LocalCatalogueEr
 /// The bearer token of the science centre: from its file, else from the environment, else none.
 pub fn token(config: &ControllerConfig) -> Result<Option<String>, RunSetupError> {
     if let Some(path) = &config.fsc.token_file {
-        let text = std::fs::read_to_string(path)
+        let text = read_bounded(path, MAXIMUM_TOKEN_BYTES)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
             .map_err(|source| RunSetupError::Token { path: path.clone(), source })?;
         return Ok(Some(text.trim().to_owned()));
     }

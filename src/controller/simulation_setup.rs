@@ -139,6 +139,7 @@ pub async fn simulate_night(
         directory: directory.science_centre(),
         token: Some(NIGHT_TOKEN.to_owned()),
         maximum_bytes: MAXIMUM_PRODUCT_BYTES,
+        tls: None,
         now: Arc::new(move || receiver_clock.now()),
     })?;
     let gp1 = Gp1Config::embedded().map_err(AssemblyError::from)?;
@@ -156,6 +157,7 @@ pub async fn simulate_night(
             url: format!("http://{}/upload-product", receiver.address()),
             token: Some(NIGHT_TOKEN.to_owned()),
             timeout: Duration::from_secs_f64(controller_config.fsc.timeout_seconds),
+            ca_file: None,
         },
         config: controller_config,
         clock,

@@ -16,11 +16,12 @@ use crate::{
         trigger_manager::{TriggerManager, TriggerManagerSettings},
         web::{WebActor, WebActorSettings},
     },
-    alerts::{AllowList, PacketTable, ReceiverSettings, TriggerPolicy},
+    alerts::{AllowList, PacketTable, ReceiverSettings, SubscriberSettings, TriggerPolicy},
     catalogs::Catalogue,
     clock::Clock,
     config::ControllerConfig,
     fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    fsc::upload,
     gp1::{self, night_masters::MasterSettings, router::Router, settings::InstanceSettings},
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
@@ -37,6 +38,7 @@ use actix::{Actor, Context, Handler, Supervised};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -52,6 +54,8 @@ pub struct FscTarget {
     pub url: String,
     pub token: Option<String>,
     pub timeout: Duration,
+    /// Certificates to trust in the place of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// All that a controller is made of.
@@ -80,8 +84,8 @@ pub enum ControllerError {
     Listen { address: SocketAddr, purpose: &'static str, source: io::Error },
     #[error("cannot start worker threads: {0}")]
     Threads(#[from] io::Error),
-    #[error("cannot make an HTTP client: {0}")]
-    Client(reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] upload::ClientError),
     #[error(
         "gp1.cfg has no section that takes alert frames; the first one serves the deadlines, and there is none"
     )]
@@ -203,8 +207,14 @@ impl Controller {
         };
         launcher.launch(ProductMaker::NAME, product_mail, settings, ProductMaker::new);
 
+        if parts.fsc.token.is_some() && upload::is_readable_on_the_way(&parts.fsc.url) {
+            tracing::warn!(
+                url = parts.fsc.url,
+                "the token goes over the network unencrypted: use https"
+            );
+        }
         let settings = FscUploaderSettings {
-            client: reqwest::Client::builder().build().map_err(ControllerError::Client)?,
+            client: upload::client(parts.fsc.ca_file.as_deref())?,
             url: parts.fsc.url.clone(),
             token: parts.fsc.token.clone(),
             timeout: parts.fsc.timeout,
@@ -260,6 +270,8 @@ impl Controller {
             listener: Arc::new(alert_listener),
             allow: AllowList::new(config.alerts.allow.clone()),
             author: ReceiverSettings::new(&config.alerts),
+            remotes: config.alerts.remotes.clone(),
+            subscriber: SubscriberSettings::new(&config.alerts),
             journal: journal.clone(),
             clock: clock.clone(),
             trigger_manager: trigger_manager.clone(),

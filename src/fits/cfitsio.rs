@@ -7,6 +7,7 @@ use super::card_format::Record;
 use super::cfitsio_handle::{CfitsioError, Handle};
 use super::column_form::{ColumnForm, ColumnKind, stored_text};
 use super::layout::{self, NewData, NewHdu, padded_text, to_byte, to_unsigned16};
+use super::pure::PureRust;
 use super::structure::{self, Hdu, HduKind, StructureError};
 use super::{
     Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
@@ -163,6 +164,24 @@ fn check_gzip(file: &mut BufReader<File>) -> std::io::Result<Result<(), String>>
     Ok(Ok(()))
 }
 
+/// Whether a file holds tile-compressed images. They are read in Rust, whoever wrote them: cfitsio's decoders trust lengths
+/// inside their streams, which no look at the headers can vouch for, and it divides by a tile of no length when it opens
+/// the file.
+fn is_packed(path: &Path) -> Result<bool, FitsError> {
+    let io = |source| FitsError::Io { path: path.to_owned(), source };
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    match structure::scan(&mut file) {
+        Ok(chain) => Ok(chain.hdus.iter().any(|hdu| {
+            // The C code may take for one what we do not: the word is enough.
+            hdu.kind == HduKind::CompressedImage
+                || hdu.records.iter().any(|record| record.starts_with(b"ZIMAGE"))
+        })),
+        Err(StructureError::Io(source)) => Err(io(source)),
+        // What is wrong with it is said where it is opened.
+        Err(StructureError::Damaged(_)) => Ok(false),
+    }
+}
+
 fn write(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
     replacement::replace(path, |temporary| {
         write_hdus(temporary, hdus).map_err(|error| refused(path, error.to_string()))
@@ -236,14 +255,23 @@ fn write_column(handle: &mut Handle, number: usize, data: &ColumnData) -> Result
 
 impl FitsStore for Cfitsio {
     fn read_header(&self, path: &Path) -> Result<Header, FitsError> {
+        if is_packed(path)? {
+            return PureRust.read_header(path);
+        }
         Reader::open(path)?.first_image(|_, hdu| Ok(hdu.header()))
     }
 
     fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError> {
+        if is_packed(path)? {
+            return PureRust.read_image(path);
+        }
         Reader::open(path)?.first_image(|reader, hdu| reader.image(&hdu))
     }
 
     fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError> {
+        if is_packed(path)? {
+            return PureRust.read_images(path);
+        }
         let mut images = Vec::new();
         Reader::open(path)?.visit(|reader, hdu| {
             if hdu.has_pixels() {
@@ -256,6 +284,9 @@ impl FitsStore for Cfitsio {
     }
 
     fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError> {
+        if is_packed(path)? {
+            return PureRust.read_tables(path);
+        }
         let mut content = FitsTables { primary: Header::new(), tables: Vec::new() };
         Reader::open(path)?.visit(|reader, hdu| {
             if hdu.number == 1 {
@@ -284,6 +315,9 @@ impl FitsStore for Cfitsio {
     }
 
     fn verify_checksums(&self, path: &Path) -> Result<(), FitsError> {
+        if is_packed(path)? {
+            return PureRust.verify_checksums(path);
+        }
         let bad = Reader::open(path)?.visit(|reader, hdu| {
             let (data, whole) =
                 reader.handle.checksums_are_right().map_err(|error| reader.damaged(&error))?;

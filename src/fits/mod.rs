@@ -7,6 +7,8 @@ mod checksum;
 mod column_form;
 pub mod file_stem;
 pub mod header;
+#[cfg(test)]
+mod hostile_tests;
 pub mod keywords;
 mod layout;
 pub mod pure;

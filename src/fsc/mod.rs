@@ -6,9 +6,12 @@
 pub mod archive;
 pub mod screening;
 pub mod server;
+pub mod tls;
 pub mod upload;
 
 #[cfg(test)]
 mod round_trip_tests;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tls_tests;

@@ -24,6 +24,7 @@ fn settings(directory: &Path) -> ReceiverSettings {
         directory: directory.to_owned(),
         token: Some(TOKEN.to_owned()),
         maximum_bytes: 100_000,
+        tls: None,
         now: Arc::new(|| UtcTime::parse("2026-11-01T00:06:00Z").unwrap()),
     }
 }

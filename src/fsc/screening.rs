@@ -3,15 +3,13 @@
 use crate::fits::{
     ColumnData, FitsError, FitsStore, FitsTables, Header, Table, pure::PureRust, screen,
 };
-use crate::model::{DeadlineName, ProductKey};
+use crate::model::{DeadlineName, ProductKey, is_safe_name};
 use std::{
     fs::File,
     io::{self, Read},
     path::Path,
 };
 
-/// Longest burst id and card name: they become names of directories and files.
-const NAME_LENGTH: usize = 64;
 /// CARD is the card's short name and the instrument (domain.md §3.1).
 const CARD_SUFFIX: &str = "_FGFT";
 /// First characters of every FITS file (FITS Standard 4.0, §4.4.1.1).
@@ -117,14 +115,6 @@ fn key_of(primary: &Header) -> Result<Screened, ScreeningError> {
     let key =
         ProductKey { burst_id, card: card.to_owned(), deadline: deadline_name, processing_version };
     Ok(Screened { key, card_keyword })
-}
-
-/// Letters, digits, `_`, `+`, `-` and inner dots: nothing that leaves its directory or hides.
-fn is_safe_name(name: &str) -> bool {
-    (1..=NAME_LENGTH).contains(&name.len())
-        && !name.starts_with('.')
-        && !name.contains("..")
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte))
 }
 
 fn check_finite(tables: &FitsTables) -> Result<(), ScreeningError> {

@@ -10,6 +10,7 @@
 //! Errors are `{"error": …}`: 400 no such field, 401 no or another token, 408 too slow, 413 too large, 500 the archive failed.
 
 use super::archive::{Archive, ArchiveError, Now, Outcome, hexadecimal};
+use super::tls::{TlsError, TlsIdentity};
 use super::upload::FIELD;
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::{
@@ -38,6 +39,9 @@ const DRAINED_BYTES: usize = 32 << 20;
 /// Seconds that uploads under way have to end when the receiver stops.
 const SHUTDOWN_SECONDS: u64 = 5;
 const WORKERS: usize = 2;
+const CONNECTIONS_PER_WORKER: usize = 64;
+/// Time a sender has for the head of its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the receiver works with.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct ReceiverSettings {
     pub token: Option<String>,
     /// Largest product.
     pub maximum_bytes: usize,
+    /// With it the receiver speaks https only.
+    pub tls: Option<TlsIdentity>,
     /// The clock of `received_at`.
     pub now: Now,
 }
@@ -60,6 +66,8 @@ pub enum FscError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("{address} is not loopback: a receiver without a token listens on loopback only")]
     OpenWithoutToken { address: SocketAddr },
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("the archive: {0}")]
     Archive(#[from] ArchiveError),
     #[error("cannot start the receiver's thread: {0}")]
@@ -161,6 +169,7 @@ fn prepare(settings: ReceiverSettings) -> Result<(Server, SocketAddr), FscError>
     if settings.token.is_none() && !address.ip().is_loopback() {
         return Err(FscError::OpenWithoutToken { address });
     }
+    let tls = settings.tls.as_ref().map(TlsIdentity::server_config).transpose()?;
     let archive = Arc::new(Archive::open(&settings.directory, settings.now)?);
     let state = web::Data::new(State {
         archive,
@@ -181,9 +190,14 @@ fn prepare(settings: ReceiverSettings) -> Result<(Server, SocketAddr), FscError>
             .route("/health", web::get().to(health))
     })
     .workers(WORKERS)
+    .max_connections(CONNECTIONS_PER_WORKER)
+    .client_request_timeout(REQUEST_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)
+    .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    }
     .map_err(listen_error)?
     .run();
     Ok((server, bound))

@@ -1,15 +1,19 @@
 //! The client: sends a product and comes back with its receipt, or with an error that says whether to try again.
 
 use super::archive::hexadecimal;
-use crate::model::{DeliveryStatus, Receipt};
+use crate::{
+    config::read_bounded,
+    model::{DeliveryStatus, Receipt},
+};
 use reqwest::{
-    Client, StatusCode,
+    Certificate, Client, StatusCode,
     multipart::{Form, Part},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
     error::Error,
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,6 +22,50 @@ use std::{
 pub const FIELD: &str = "Product";
 /// Longest part of an answer that is quoted in an error.
 const QUOTED_CHARACTERS: usize = 300;
+
+/// Longest answer that is read, bytes: a receipt has some hundred.
+const MAXIMUM_ANSWER_BYTES: usize = 1 << 20;
+/// Longest file of certificates, bytes.
+const MAXIMUM_CERTIFICATES_BYTES: u64 = 1 << 20;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("certificates {path}: {source}")]
+    CertificateFile { path: PathBuf, source: io::Error },
+    #[error("certificates {path}: there is none in it that is understood")]
+    NoCertificate { path: PathBuf },
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A client for uploads. It trusts the certificates of `ca_file` (PEM) and no others, or without one those of the system.
+/// It follows no redirection: a token goes to the address it is meant for, or nowhere.
+///
+/// # Errors
+/// [`ClientError`]; another try helps only with another file.
+pub fn client(ca_file: Option<&Path>) -> Result<Client, ClientError> {
+    let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none());
+    if let Some(path) = ca_file {
+        let pem = read_bounded(path, MAXIMUM_CERTIFICATES_BYTES)
+            .map_err(|source| ClientError::CertificateFile { path: path.to_owned(), source })?;
+        let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(ClientError::NoCertificate { path: path.to_owned() });
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    Ok(builder.build()?)
+}
+
+/// Whether a token sent to `url` could be read on the way: plain http to another machine.
+pub fn is_readable_on_the_way(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    url.scheme() == "http" && !is_here
+}
 
 /// Why there is no receipt for a stored product.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +107,8 @@ impl UploadError {
             Self::Network { .. } | Self::WrongReceipt { .. } => true,
             Self::Refused { .. } => false,
             Self::Answer { status, .. } => {
-                matches!(*status, 200..=299 | 408 | 429) || *status >= 500
+                // A redirection is a mistake in the configuration of either side, not of the product.
+                matches!(*status, 200..=399 | 408 | 429) || *status >= 500
             }
         }
     }
@@ -97,9 +146,16 @@ pub async fn upload(
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    let answer = request.send().await.map_err(network_error)?;
+    let mut answer = request.send().await.map_err(network_error)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(network_error)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(network_error)? {
+        if body.len() + chunk.len() > MAXIMUM_ANSWER_BYTES {
+            let message = format!("more than {MAXIMUM_ANSWER_BYTES} bytes, which is no receipt");
+            return Err(UploadError::Answer { status: status.as_u16(), message });
+        }
+        body.extend_from_slice(&chunk);
+    }
     understand(status, &body, sent)
 }
 

@@ -8,6 +8,8 @@ pub const ALERT_LAST_RECEIVED: &str = "gic_alert_last_received_timestamp_seconds
 pub const ALERT_AGE: &str = "gic_alert_age_seconds";
 /// Wall seconds from the last byte of a packet to its acknowledgement.
 pub const ALERT_ACKNOWLEDGE: &str = "gic_alert_acknowledge_seconds";
+/// 1 while the connection to a broker stands, by `remote`.
+pub const ALERT_BROKER_UP: &str = "gic_alert_broker_up";
 /// Frames by `instance` and `result` (reduced, failed, quarantined, ignored, combined).
 pub const FRAMES: &str = "gic_frames_total";
 /// Wall seconds from the last byte of a frame to its journaled result, by `instance`.
@@ -36,11 +38,12 @@ pub const MASTERS: &str = "gic_masters_total";
 pub const STATUS_FILES: &str = "gic_status_files_total";
 
 /// What each metric means: name, sort, help text. The sort is `counter`, `gauge` or `histogram`.
-pub const DESCRIPTIONS: [(&str, &str, &str); 18] = [
+pub const DESCRIPTIONS: [(&str, &str, &str); 19] = [
     (ALERTS_RECEIVED, "counter", "Packets received, by source and result"),
     (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
     (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
     (ALERT_ACKNOWLEDGE, "histogram", "Wall seconds from a packet's last byte to its ack"),
+    (ALERT_BROKER_UP, "gauge", "1 while the connection to a broker stands, by remote"),
     (FRAMES, "counter", "Frames by instance and result"),
     (FRAME_LATENCY, "histogram", "Wall seconds from a frame's last byte to its result"),
     (QUEUE_DEPTH, "gauge", "Work waiting, by queue"),

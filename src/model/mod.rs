@@ -35,5 +35,5 @@ pub use source::{Source, SourceFlags};
 pub use time::UtcTime;
 pub use trigger::{
     Deadline, DeadlineName, DeadlineState, T0Source, Trigger, TriggerOrigin, TriggerState,
-    normalise_burst_id,
+    is_safe_name, normalise_burst_id,
 };

@@ -81,6 +81,18 @@ pub fn normalise_burst_id(text: &str) -> String {
     }
 }
 
+/// Longest burst id that is taken: it becomes a part of directory and file names.
+const LONGEST_BURST_ID: usize = 64;
+
+/// Whether a text from outside may become the name of a directory or a part of a file name, as burst ids do: ASCII letters
+/// and digits, `_`, `+`, `-` and inner dots, at most 64. Nothing of that leaves its directory or hides in it.
+pub fn is_safe_name(text: &str) -> bool {
+    (1..=LONGEST_BURST_ID).contains(&text.len())
+        && !text.starts_with('.')
+        && !text.contains("..")
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte))
+}
+
 /// Name of a deadline: `FIRST`, or `Tmmm` for T0 + mmm minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeadlineName {

@@ -204,7 +204,8 @@ impl DescriptorSet {
         paths.sort();
         let mut sources = Vec::new();
         for path in &paths {
-            let text = std::fs::read_to_string(path).map_err(|error| read_error(path, error))?;
+            let text =
+                crate::config::read_bounded_text(path).map_err(|error| read_error(path, error))?;
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             sources.push(Source { stem, file: path.display().to_string(), text });
         }

@@ -260,6 +260,22 @@ fn real_bursts_in_any_order() {
     assert!(of_several > 3, "{of_several}");
 }
 
+/// A regression: the burst id of a packet went into the paths of products as it came.
+#[test]
+fn a_burst_id_that_leads_out_of_its_directory_opens_nothing() {
+    let mut notice = fixtures::notice("eclairs-wakeup");
+    let long = "1".repeat(65);
+    for burst_id in ["../../etc", "/etc", "a/b", ".hidden", "a\u{0}b", "a b", "é", &long] {
+        notice.burst_id = Some(burst_id.to_owned());
+        let received_at = notice.date.unwrap_or(UtcTime::parse("2026-11-01T03:15:09Z").unwrap());
+        let outcome = apply(None, &notice, received_at, &policy());
+        assert!(
+            matches!(outcome, Outcome::Archived { reason: ArchiveReason::UnusableBurstId { .. } }),
+            "{burst_id}: {outcome:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn the_order_of_notices_does_not_matter(
