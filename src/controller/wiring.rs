@@ -6,7 +6,9 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
-        image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
+        image_provider::{
+            ImageProvider, ImageProviderSettings, ImageSource, Intake, IntakeRules,
+        },
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
         status_collector::{StatusCollector, StatusCollectorSettings},
@@ -240,12 +242,14 @@ impl Controller {
 
         let settings = ImageProviderSettings {
             source: parts.source.clone(),
-            keywords: parts.keywords.clone(),
-            router: parts.router.clone(),
-            store,
+            intake: Intake {
+                storage: storage.clone(),
+                keywords: parts.keywords.clone(),
+                router: parts.router.clone(),
+                rules: IntakeRules::new(&config.images),
+            },
             pool: WorkerPool::start("images", 1, 2)?,
             journal: journal.clone(),
-            storage: storage.clone(),
             clock: clock.clone(),
             instances: instances.clone(),
             calibration_master: calibration_master.clone(),

@@ -5,6 +5,7 @@ pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
 mod column_form;
+mod defect;
 pub mod file_stem;
 pub mod header;
 pub mod keywords;
@@ -12,6 +13,7 @@ mod layout;
 pub mod pure;
 mod replacement;
 pub mod screening;
+mod source;
 #[cfg(test)]
 mod store_tests;
 mod structure;
@@ -19,10 +21,11 @@ pub mod table;
 mod tiles;
 pub mod wcs_cards;
 
+pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
 pub use keywords::{KeywordError, KeywordMap};
-pub use screening::{Screening, screen};
+pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
 
 use crate::imaging::Image;
