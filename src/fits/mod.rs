@@ -10,6 +10,8 @@ pub mod file_stem;
 pub mod header;
 pub mod keywords;
 mod layout;
+#[cfg(test)]
+mod mutation_tests;
 pub mod pure;
 mod replacement;
 pub mod screening;

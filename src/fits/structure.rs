@@ -21,6 +21,8 @@ pub(super) const MAXIMUM_PIXELS: u64 = 400_000_000;
 /// A header of more blocks is no header (72 000 cards; the telescope writes about a thousand).
 const MAXIMUM_HEADER_BLOCKS: usize = 2_000;
 const MAXIMUM_HDUS: usize = 10_000;
+/// Bytes of all headers of a file together: they are held in memory.
+const MAXIMUM_HEADERS: u64 = 64 << 20;
 const MAXIMUM_FIELDS: i64 = 999;
 /// No tile compression reaches this many pixels per stored byte on anything but an attack.
 const MAXIMUM_PIXELS_PER_BYTE: u64 = 2_048;
@@ -170,6 +172,7 @@ pub(super) fn scan<R: Read + Seek>(reader: &mut R) -> Result<Chain, StructureErr
     }
     let mut hdus: Vec<Hdu> = Vec::new();
     let mut position = 0;
+    let mut headers = 0;
     while position < length {
         let number = hdus.len() + 1;
         reader.seek(SeekFrom::Start(position))?;
@@ -181,6 +184,11 @@ pub(super) fn scan<R: Read + Seek>(reader: &mut R) -> Result<Chain, StructureErr
         }
         let cards = records.len() as u64 + 1;
         let data_start = position + padded(cards * RECORD_LENGTH as u64);
+        headers += data_start - position;
+        if headers > MAXIMUM_HEADERS {
+            let what = format!("its headers take more than {MAXIMUM_HEADERS} bytes");
+            return Err(StructureError::refused(Defect::TooLarge, what));
+        }
         let hdu =
             describe(records, number, position, data_start).map_err(StructureError::Refused)?;
         if hdu.data_length > length.saturating_sub(data_start) {
