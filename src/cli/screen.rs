@@ -85,11 +85,14 @@ fn files_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![path.to_owned()];
     while let Some(directory) = open.pop() {
-        let entries =
-            fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
+        let entries = fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() { open.push(entry.path()) } else { files.push(entry.path()) }
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path())
+            } else {
+                files.push(entry.path())
+            }
         }
     }
     files.sort();

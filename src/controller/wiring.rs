@@ -6,9 +6,7 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
-        image_provider::{
-            ImageProvider, ImageProviderSettings, ImageSource, Intake, IntakeRules,
-        },
+        image_provider::{ImageProvider, ImageProviderSettings, ImageSource, Intake, IntakeRules},
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
         status_collector::{StatusCollector, StatusCollectorSettings},

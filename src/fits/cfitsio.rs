@@ -77,8 +77,9 @@ impl Reader {
             self.handle.go_to(number).map_err(|error| self.damaged(&error))?;
             let records: Vec<Record> =
                 self.handle.records().map_err(|error| self.damaged(&error))?;
-            let hdu = structure::describe(records, number, 0, 0)
-                .map_err(|refusal| FitsError::Damaged { path: self.path.clone(), what: refusal.what })?;
+            let hdu = structure::describe(records, number, 0, 0).map_err(|refusal| {
+                FitsError::Damaged { path: self.path.clone(), what: refusal.what }
+            })?;
             if let Some(found) = visit(self, hdu)? {
                 return Ok(Some(found));
             }

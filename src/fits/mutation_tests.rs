@@ -31,7 +31,9 @@ fn sound_files(directory: &Path) -> Vec<(String, Vec<u8>)> {
         let bytes = fs::read(&plain).unwrap();
         files.push((format!("plain {format:?}"), bytes.clone()));
         files.push((format!("gzip {format:?}"), fitsio_pure::gzip::compress(&bytes, 6)));
-        for options in [&["-r"][..], &["-g"], &["-h"], &["-p"], &["-r", "-w"], &["-r", "-t", "20,10"]] {
+        for options in
+            [&["-r"][..], &["-g"], &["-h"], &["-p"], &["-r", "-w"], &["-r", "-t", "20,10"]]
+        {
             let packed = directory.join("plain.fits.fz");
             let _ = fs::remove_file(&packed);
             let made = Command::new("fpack").args(options).arg(&plain).output();
@@ -83,15 +85,18 @@ fn mutate(sound: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
             }
             2 => {
                 // One card in the place of another.
-                let (from, to) =
-                    (random.random_range(0..cards) * RECORD, random.random_range(0..cards) * RECORD);
+                let (from, to) = (
+                    random.random_range(0..cards) * RECORD,
+                    random.random_range(0..cards) * RECORD,
+                );
                 let card = bytes[from..from + RECORD].to_vec();
                 bytes[to..to + RECORD].copy_from_slice(&card);
             }
             3 => {
                 // A word of extremes.
                 let place = random.random_range(0..bytes.len() / 4) * 4;
-                let word = [0_u32, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX][random.random_range(0..5)];
+                let word =
+                    [0_u32, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX][random.random_range(0..5)];
                 bytes[place..place + 4].copy_from_slice(&word.to_be_bytes());
             }
             4 => {

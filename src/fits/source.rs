@@ -108,7 +108,9 @@ fn unfold(packed: impl Read, limit: u64) -> Result<Vec<u8>, SourceError> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(SourceError::Refused(
             Refusal::new(Defect::Truncated, "truncated: the gzip file ends before its contents do"),
         )),
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
+        {
             Err(SourceError::Refused(Refusal::damaged(format!("not a sound gzip file: {error}"))))
         }
         Err(error) => Err(error.into()),

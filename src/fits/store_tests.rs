@@ -273,7 +273,8 @@ fn gzip_files_are_read() {
     let mut changed = fs::read(&packed).unwrap();
     let end = changed.len();
     changed[end - 4..].copy_from_slice(&[0xff; 4]);
-    let bomb = fitsio_pure::gzip::compress(&vec![0; super::source::MAXIMUM_UNFOLDED as usize + 1], 1);
+    let bomb =
+        fitsio_pure::gzip::compress(&vec![0; super::source::MAXIMUM_UNFOLDED as usize + 1], 1);
     for bytes in [changed, bomb] {
         fs::write(&packed, &bytes).unwrap();
         for (_, engine) in ENGINES {

@@ -213,9 +213,8 @@ fn read_records<R: Read>(
     number: usize,
     available: u64,
 ) -> Result<Option<Vec<Record>>, StructureError> {
-    let refused = |defect, what: &str| {
-        Err(StructureError::refused(defect, format!("HDU {number}: {what}")))
-    };
+    let refused =
+        |defect, what: &str| Err(StructureError::refused(defect, format!("HDU {number}: {what}")));
     let mut records = Vec::new();
     let mut block = [0_u8; BLOCK_LENGTH];
     for index in 0..MAXIMUM_HEADER_BLOCKS {
@@ -334,12 +333,18 @@ impl Layout {
     /// A card of the layout must have one meaning: another reader may take the last of two, or read a value where this
     /// one sees none, and then trust a length that was never checked.
     fn check_cards(&self, records: &[Record]) -> Result<(), Refusal> {
+        let is_compressed = self.values.get("ZIMAGE") == Some(&CardValue::Logical(true));
         for record in records {
             let Some(keyword) = keyword_of(record) else { continue };
             let stem = keyword.trim_end_matches(|character: char| character.is_ascii_digit());
             let is_layout = match keyword {
                 "BITPIX" | "NAXIS" | "PCOUNT" | "GCOUNT" | "GROUPS" | "TFIELDS" | "THEAP" => true,
-                _ => matches!(stem, "NAXIS" | "TFORM"),
+                "ZIMAGE" | "ZBITPIX" | "ZNAXIS" | "ZCMPTYPE" => true,
+                _ => match stem {
+                    "NAXIS" | "TFORM" => true,
+                    "TTYPE" | "ZNAXIS" | "ZTILE" | "ZNAME" | "ZVAL" => is_compressed,
+                    _ => false,
+                },
             };
             if !is_layout {
                 continue;
@@ -347,7 +352,9 @@ impl Layout {
             match parse_record(record).and_then(|card| card.value) {
                 None => return Err(self.complaint(&format!("{keyword} has no value"))),
                 Some(value) if self.values.get(keyword) != Some(&value) => {
-                    return Err(self.complaint(&format!("{keyword} is there twice, with two values")));
+                    return Err(
+                        self.complaint(&format!("{keyword} is there twice, with two values"))
+                    );
                 }
                 Some(_) => {}
             }

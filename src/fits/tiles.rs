@@ -5,6 +5,7 @@ use super::column_form::FieldForm;
 use super::defect::{Defect, Refusal};
 use super::source::unfolded_length;
 use super::structure::{Hdu, HduKind, StructureError};
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
 /// Longest row of the table of tiles: a few descriptors and parameters.
@@ -13,6 +14,8 @@ const MAXIMUM_ROW: u64 = 65_536;
 const MAXIMUM_TILE: u64 = 1 << 27;
 /// Widest stored pixel.
 const PIXEL_BYTES: u64 = 8;
+/// Most pixels in a block of a Rice stream; the standard knows 16 and 32.
+const MAXIMUM_RICE_BLOCK: i64 = 4_096;
 /// First bytes of an H-compressed tile, before its columns and rows.
 const HCOMPRESS_MAGIC: [u8; 2] = [0xdd, 0x99];
 
@@ -57,6 +60,7 @@ pub(super) fn check<R: Read + Seek>(reader: &mut R, hdu: &Hdu) -> Result<(), Str
         Some(CardValue::Text(text)) => text.trim(),
         _ => "",
     };
+    check_parameters(&values).map_err(complaint)?;
     let row_length = integer("NAXIS1").unwrap_or_default();
     let rows = integer("NAXIS2").unwrap_or_default();
     if row_length > MAXIMUM_ROW {
@@ -121,11 +125,37 @@ pub(super) fn check<R: Read + Seek>(reader: &mut R, hdu: &Hdu) -> Result<(), Str
                         let what = format!("unfolds to more than its {tile_pixels} pixels");
                         return Err(too_large(tile_is(&what)));
                     }
-                    Err(error) => return Err(complaint(tile_is(&format!("cannot be unfolded: {error}")))),
+                    Err(error) => {
+                        return Err(complaint(tile_is(&format!("cannot be unfolded: {error}"))));
+                    }
                 }
             } else if hcompress_pixels(&tile).is_none_or(|pixels| pixels > tile_pixels) {
                 return Err(complaint(tile_is("is no H-compressed tile of its size")));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Parameters of the Rice coding (§10.4.1): a block of no pixels would be decoded for ever.
+fn check_parameters(values: &BTreeMap<String, CardValue>) -> Result<(), String> {
+    for (keyword, value) in values {
+        let Some(number) = keyword.strip_prefix("ZNAME") else { continue };
+        let name = match value {
+            CardValue::Text(name) => name.trim().to_ascii_uppercase(),
+            _ => return Err(format!("{keyword} is no text")),
+        };
+        let parameter = match values.get(&format!("ZVAL{number}")) {
+            Some(CardValue::Integer(parameter)) => Some(*parameter),
+            _ => None,
+        };
+        let is_sane = match name.as_str() {
+            "BLOCKSIZE" => parameter.is_some_and(|size| (1..=MAXIMUM_RICE_BLOCK).contains(&size)),
+            "BYTEPIX" => parameter.is_some_and(|bytes| matches!(bytes, 1 | 2 | 4 | 8)),
+            _ => true,
+        };
+        if !is_sane {
+            return Err(format!("{name} (ZVAL{number}) is not one that can be decoded"));
         }
     }
     Ok(())
@@ -161,4 +191,32 @@ fn descriptor(row: &[u8], place: usize, letter: char) -> Option<(u64, u64)> {
     let (words, _) = row.get(place..place.checked_add(16)?)?.as_chunks::<8>();
     let [count, start] = words else { return None };
     Some((u64::from_be_bytes(*count), u64::from_be_bytes(*start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a Rice block of −2 pixels was decoded for ever.
+    #[test]
+    fn blocks_of_no_pixels_are_refused() {
+        for (name, value, is_sound) in [
+            ("BLOCKSIZE", 32, true),
+            ("BLOCKSIZE", 0, false),
+            ("blocksize ", -2, false),
+            ("BLOCKSIZE", 1 << 40, false),
+            ("BYTEPIX", 4, true),
+            ("BYTEPIX", 3, false),
+            ("SMOOTH", 0, true),
+        ] {
+            let values = BTreeMap::from([
+                ("ZNAME1".to_owned(), CardValue::Text(name.to_owned())),
+                ("ZVAL1".to_owned(), CardValue::Integer(value)),
+            ]);
+            assert_eq!(check_parameters(&values).is_ok(), is_sound, "{name} {value}");
+        }
+        let alone =
+            BTreeMap::from([("ZNAME2".to_owned(), CardValue::Text("BLOCKSIZE".to_owned()))]);
+        assert!(check_parameters(&alone).is_err());
+    }
 }

@@ -216,7 +216,9 @@ pub fn plain_name(path: &Path) -> String {
         for character in chunk.valid().chars() {
             if character.is_control() || character == '%' {
                 let mut encoded = [0; 4];
-                name.extend(character.encode_utf8(&mut encoded).bytes().map(|b| format!("%{b:02X}")));
+                name.extend(
+                    character.encode_utf8(&mut encoded).bytes().map(|b| format!("%{b:02X}")),
+                );
             } else {
                 name.push(character);
             }

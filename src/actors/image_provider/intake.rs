@@ -14,7 +14,9 @@ use crate::{
     model::{FrameIdentity, FrameKeywords, FrameState, UtcTime},
     storage::{
         journal::frames::ArrivedFrame,
-        local::{LocalStorage, StorageError, copy_with_sha256, move_file, plain_name, sha256_of_file},
+        local::{
+            LocalStorage, StorageError, copy_with_sha256, move_file, plain_name, sha256_of_file,
+        },
     },
 };
 use std::{
@@ -138,7 +140,9 @@ impl Intake {
             Err(error) if error.path == file => {
                 return Ok(match error.source.kind() {
                     ErrorKind::NotFound => Reading::Changed,
-                    _ => Reading::Unusable { reason: "unreadable", detail: error.source.to_string() },
+                    _ => {
+                        Reading::Unusable { reason: "unreadable", detail: error.source.to_string() }
+                    }
                 });
             }
             Err(error) => return Err(error),
@@ -158,8 +162,8 @@ impl Intake {
         data_sha256: String,
         now: UtcTime,
     ) -> Result<Reading, StorageError> {
-        let is_as_seen =
-            fs::metadata(&seen.path).is_ok_and(|metadata| fingerprint(&metadata) == seen.fingerprint);
+        let is_as_seen = fs::metadata(&seen.path)
+            .is_ok_and(|metadata| fingerprint(&metadata) == seen.fingerprint);
         if !is_as_seen {
             return Ok(Reading::Changed);
         }

@@ -161,7 +161,11 @@ pub fn fingerprint(metadata: &fs::Metadata) -> Fingerprint {
 /// calibration; within each the oldest first, for the first minutes of a burst are the ones that do not come back.
 ///
 /// `open_since` is the earliest T0 of the open triggers.
-pub fn in_order(mut files: Vec<Seen>, rules: &IntakeRules, open_since: Option<UtcTime>) -> Vec<Seen> {
+pub fn in_order(
+    mut files: Vec<Seen>,
+    rules: &IntakeRules,
+    open_since: Option<UtcTime>,
+) -> Vec<Seen> {
     files.sort_by_cached_key(|seen| {
         let name = seen.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let stem = rules.stem(&name).and_then(FileStem::parse);
@@ -203,7 +207,9 @@ mod tests {
     #[test]
     fn the_stem_is_the_name_without_its_ending() {
         let rules = rules(ImagesSettings::default());
-        for name in ["20191016T042001C0o.fits", "20191016T042001C0o.fits.fz", "20191016T042001C0o.FITS"] {
+        for name in
+            ["20191016T042001C0o.fits", "20191016T042001C0o.fits.fz", "20191016T042001C0o.FITS"]
+        {
             assert_eq!(rules.stem(name), Some("20191016T042001C0o"));
         }
         for name in [".fits", ".hidden.fits", "a.fits.tmp", "a.fit", "a.gz", "notes.txt"] {
@@ -218,7 +224,9 @@ mod tests {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        for name in ["b.fits", "a b.fits.fz", "c.fits.partial.tmp", "d.fits.part", "notes.txt", ".e.fits"] {
+        for name in
+            ["b.fits", "a b.fits.fz", "c.fits.partial.tmp", "d.fits.part", "notes.txt", ".e.fits"]
+        {
             fs::write(at(name), b"x").unwrap();
         }
         let odd = directory.path().join(OsStr::from_bytes(b"\xff.fits"));

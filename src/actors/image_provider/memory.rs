@@ -75,10 +75,8 @@ impl Memory {
     pub fn wait(&mut self, seen: &Seen, patience: Duration) -> bool {
         let now = Instant::now();
         let fingerprint = seen.fingerprint;
-        let entry = self
-            .waiting
-            .entry(seen.path.clone())
-            .or_insert(Waiting { fingerprint, since: now });
+        let entry =
+            self.waiting.entry(seen.path.clone()).or_insert(Waiting { fingerprint, since: now });
         if entry.fingerprint != fingerprint {
             *entry = Waiting { fingerprint, since: now };
         }

@@ -32,7 +32,9 @@ use crate::{
         local::{StorageError, plain_name},
     },
 };
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, Supervised, WrapFuture,
+};
 use futures_util::{future::LocalBoxFuture, stream};
 use intake::Reading;
 use memory::{Memory, Standing};
@@ -345,7 +347,8 @@ async fn set_aside(
     let now = settings.clock.now();
     tracing::error!(path = %seen.path.display(), reason, detail, "image set aside");
     count("none", "quarantined");
-    let (storage, path, what) = (settings.intake.storage.clone(), seen.path.clone(), detail.clone());
+    let (storage, path, what) =
+        (settings.intake.storage.clone(), seen.path.clone(), detail.clone());
     let moved = settings
         .pool
         .run(move || {

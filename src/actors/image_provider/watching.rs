@@ -115,7 +115,9 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, channel};
 
     async fn heard(nudges: &mut Receiver<Nudge>) -> bool {
-        tokio::time::timeout(Duration::from_secs(20), nudges.recv()).await.is_ok_and(|n| n.is_some())
+        tokio::time::timeout(Duration::from_secs(20), nudges.recv())
+            .await
+            .is_ok_and(|n| n.is_some())
     }
 
     #[tokio::test]
