@@ -14,6 +14,7 @@ mod module;
 mod products;
 mod progress;
 mod run;
+mod screen;
 mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -58,6 +59,8 @@ enum Command {
     /// Reception of products at the science centre
     #[command(subcommand)]
     Fsc(fsc::FscCommand),
+    /// Look through files from outside: which are frames, which would be set aside, and why
+    Screen(screen::ScreenArguments),
     /// Configuration files: check them
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -142,6 +145,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
         Command::Fsc(command) => fsc::run(command),
+        Command::Screen(arguments) => screen::run(arguments),
         Command::Config(command) => config::run(command),
     };
     match outcome {

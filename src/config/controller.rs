@@ -84,7 +84,16 @@ pub struct DeadlinesSettings {
 pub struct ImagesSettings {
     /// Watched directory; absent: the input of `gp1.cfg`.
     pub directory: Option<PathBuf>,
+    /// Period of the full scans, which find what was not announced (network file systems).
     pub scan_seconds: f64,
+    /// Wall time that a file may stay incomplete or unreadable since its last change.
+    pub patience_seconds: f64,
+    /// Whether the directories inside are looked into as well, one level deep (one per night).
+    pub subdirectories: bool,
+    /// What names of images end with; case does not count.
+    pub endings: Vec<String>,
+    /// Greatest frame that is taken, million pixels.
+    pub maximum_megapixels: f64,
 }
 
 /// The scientific products.
@@ -207,7 +216,14 @@ impl Default for DeadlinesSettings {
 
 impl Default for ImagesSettings {
     fn default() -> Self {
-        Self { directory: None, scan_seconds: 1.0 }
+        Self {
+            directory: None,
+            scan_seconds: 1.0,
+            patience_seconds: 60.0,
+            subdirectories: false,
+            endings: [".fits", ".fits.fz", ".fits.gz"].map(str::to_owned).to_vec(),
+            maximum_megapixels: 20.0,
+        }
     }
 }
 
@@ -314,6 +330,16 @@ impl ControllerConfig {
             "ascending minutes, each once, from 1",
         )?;
         checks.range("images.scan_seconds", self.images.scan_seconds, 0.05, 3600.0)?;
+        checks.range("images.patience_seconds", self.images.patience_seconds, 0.0, 86_400.0)?;
+        checks.range("images.maximum_megapixels", self.images.maximum_megapixels, 0.01, 400.0)?;
+        let endings = &self.images.endings;
+        checks.require(
+            "images.endings",
+            format!("{endings:?}"),
+            !endings.is_empty()
+                && endings.iter().all(|ending| ending.len() > 1 && ending.starts_with('.')),
+            "at least one ending, each with its dot",
+        )?;
         let filters = &self.products.filters;
         let all_named = filters.iter().all(|filter| !filter.trim().is_empty());
         checks.require(

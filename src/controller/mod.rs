@@ -1,6 +1,6 @@
 //! Wires the actors from a configuration: the only place that knows them all.
 
-mod assembly;
+pub mod assembly;
 pub mod night_directory;
 pub mod night_plan;
 pub mod report;

@@ -6,7 +6,7 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
-        image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
+        image_provider::{ImageProvider, ImageProviderSettings, ImageSource, Intake, IntakeRules},
         messages::Nudge,
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
@@ -253,12 +253,14 @@ impl Controller {
 
         let settings = ImageProviderSettings {
             source: parts.source.clone(),
-            keywords: parts.keywords.clone(),
-            router: parts.router.clone(),
-            store,
+            intake: Intake {
+                storage: storage.clone(),
+                keywords: parts.keywords.clone(),
+                router: parts.router.clone(),
+                rules: IntakeRules::new(&config.images),
+            },
             pool: WorkerPool::start("images", 1, 2, patience)?,
             journal: journal.clone(),
-            storage: storage.clone(),
             clock: clock.clone(),
             instances: instances.clone(),
             calibration_master: calibration_master.clone(),

@@ -1,14 +1,16 @@
 //! The cfitsio engine, for the files on our own disk.
 //!
-//! Files from outside go through [`super::screening`] or [`super::pure`] first. Even so the chain of HDUs is checked
-//! in Rust ([`super::structure`]) before cfitsio opens a plain file.
+//! No byte reaches the C code before Rust has looked through layout, sizes and tiles ([`super::screening`]): not of our own
+//! files either, so that no caller can forget it. What has to be decompressed, tiles and gzip, is decoded by [`super::pure`]:
+//! cfitsio's decoders trust lengths inside their streams, which no look at the headers can vouch for.
 
 use super::card_format::Record;
 use super::cfitsio_handle::{CfitsioError, Handle};
 use super::column_form::{ColumnForm, ColumnKind, stored_text};
 use super::layout::{self, NewData, NewHdu, padded_text, to_byte, to_unsigned16};
-use super::pure::PureRust;
-use super::structure::{self, Hdu, HduKind, StructureError};
+use super::pure::Loaded;
+use super::screening::sound_chain;
+use super::structure::{self, Hdu, HduKind};
 use super::{
     Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
     checksum, replacement,
@@ -16,12 +18,7 @@ use super::{
 use crate::imaging::Image;
 use ndarray::Array2;
 use std::ffi::CString;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-
-/// Most that a `.fits.gz` may unfold to; cfitsio holds it in memory.
-const MAXIMUM_UNFOLDED: u64 = 2_000_000_000;
 
 /// The cfitsio engine. It has no state: each call opens and closes its own handle, so it may be used from any thread.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,22 +30,35 @@ struct Reader {
     handle: Handle,
 }
 
-impl Reader {
-    fn open(path: &Path) -> Result<Self, FitsError> {
-        let io = |source| FitsError::Io { path: path.to_owned(), source };
-        let damaged = |what: String| FitsError::Damaged { path: path.to_owned(), what };
-        let canonical = path.canonicalize().map_err(io)?;
-        let mut file = BufReader::new(File::open(&canonical).map_err(io)?);
-        let mut start = [0; 2];
-        let is_gzip = file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
-        if is_gzip {
-            check_gzip(&mut file).map_err(io)?.map_err(damaged)?;
-        } else {
-            structure::scan(&mut file).map_err(|error| match error {
-                StructureError::Io(source) => io(source),
-                StructureError::Damaged(what) => damaged(what),
-            })?;
+/// Who reads a file.
+enum Engine {
+    C(Reader),
+    Rust(Loaded),
+}
+
+impl Engine {
+    /// Looks through a file and opens it if it is for the C code.
+    fn of(path: &Path) -> Result<Self, FitsError> {
+        let (source, chain) = sound_chain(path).map_err(|error| error.at(path))?;
+        let is_packed = chain.hdus.iter().any(|hdu| {
+            // The C code may take for a compressed image what we do not: the word is enough.
+            hdu.kind == HduKind::CompressedImage
+                || hdu.records.iter().any(|record| record.starts_with(b"ZIMAGE"))
+        });
+        if source.is_gzip() || is_packed {
+            return Loaded::of(path, source, chain).map(Self::Rust);
         }
+        Reader::open(path).map(Self::C)
+    }
+}
+
+impl Reader {
+    /// Opens a file that was looked through.
+    fn open(path: &Path) -> Result<Self, FitsError> {
+        let damaged = |what: String| FitsError::Damaged { path: path.to_owned(), what };
+        let canonical = path
+            .canonicalize()
+            .map_err(|source| FitsError::Io { path: path.to_owned(), source })?;
         let handle = Handle::open(&canonical).map_err(|error| damaged(error.to_string()))?;
         Ok(Self { path: path.to_owned(), handle })
     }
@@ -71,8 +81,9 @@ impl Reader {
             self.handle.go_to(number).map_err(|error| self.damaged(&error))?;
             let records: Vec<Record> =
                 self.handle.records().map_err(|error| self.damaged(&error))?;
-            let hdu = structure::describe(records, number, 0, 0)
-                .map_err(|what| FitsError::Damaged { path: self.path.clone(), what })?;
+            let hdu = structure::describe(records, number, 0, 0).map_err(|refusal| {
+                FitsError::Damaged { path: self.path.clone(), what: refusal.what }
+            })?;
             if let Some(found) = visit(self, hdu)? {
                 return Ok(Some(found));
             }
@@ -94,7 +105,7 @@ impl Reader {
     }
 
     fn image(&mut self, hdu: &Hdu) -> Result<FitsImage, FitsError> {
-        let (rows, columns) = hdu.plane().map_err(|what| self.missing(what))?;
+        let (rows, columns) = hdu.plane().map_err(|refusal| self.missing(refusal.what))?;
         let pixels =
             self.handle.read_pixels(rows * columns).map_err(|error| self.damaged(&error))?;
         let data = Array2::from_shape_vec((rows, columns), pixels)
@@ -143,42 +154,6 @@ impl Reader {
                 ColumnData::Text { width, values }
             }
         })
-    }
-}
-
-/// Whether the length a gzip file announces (RFC 1952, §2.3.1: ISIZE) is one that can be true and can be held. Deflate
-/// packs at most 1032 bytes into one.
-fn check_gzip(file: &mut BufReader<File>) -> std::io::Result<Result<(), String>> {
-    const GREATEST_RATIO: u64 = 1_032;
-    let packed = file.seek(SeekFrom::End(0))?;
-    if packed < 20 {
-        return Ok(Err("truncated gzip file".to_owned()));
-    }
-    file.seek(SeekFrom::End(-4))?;
-    let mut size = [0; 4];
-    file.read_exact(&mut size)?;
-    let unfolded = u64::from(u32::from_le_bytes(size));
-    if unfolded > MAXIMUM_UNFOLDED || unfolded > packed.saturating_mul(GREATEST_RATIO) {
-        return Ok(Err(format!("a gzip file that announces {unfolded} bytes is not unfolded")));
-    }
-    Ok(Ok(()))
-}
-
-/// Whether a file holds tile-compressed images. They are read in Rust, whoever wrote them: cfitsio's decoders trust lengths
-/// inside their streams, which no look at the headers can vouch for, and it divides by a tile of no length when it opens
-/// the file.
-fn is_packed(path: &Path) -> Result<bool, FitsError> {
-    let io = |source| FitsError::Io { path: path.to_owned(), source };
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
-    match structure::scan(&mut file) {
-        Ok(chain) => Ok(chain.hdus.iter().any(|hdu| {
-            // The C code may take for one what we do not: the word is enough.
-            hdu.kind == HduKind::CompressedImage
-                || hdu.records.iter().any(|record| record.starts_with(b"ZIMAGE"))
-        })),
-        Err(StructureError::Io(source)) => Err(io(source)),
-        // What is wrong with it is said where it is opened.
-        Err(StructureError::Damaged(_)) => Ok(false),
     }
 }
 
@@ -255,25 +230,26 @@ fn write_column(handle: &mut Handle, number: usize, data: &ColumnData) -> Result
 
 impl FitsStore for Cfitsio {
     fn read_header(&self, path: &Path) -> Result<Header, FitsError> {
-        if is_packed(path)? {
-            return PureRust.read_header(path);
+        match Engine::of(path)? {
+            Engine::C(mut reader) => reader.first_image(|_, hdu| Ok(hdu.header())),
+            Engine::Rust(file) => file.header(),
         }
-        Reader::open(path)?.first_image(|_, hdu| Ok(hdu.header()))
     }
 
     fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError> {
-        if is_packed(path)? {
-            return PureRust.read_image(path);
+        match Engine::of(path)? {
+            Engine::C(mut reader) => reader.first_image(|reader, hdu| reader.image(&hdu)),
+            Engine::Rust(file) => file.first(),
         }
-        Reader::open(path)?.first_image(|reader, hdu| reader.image(&hdu))
     }
 
     fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError> {
-        if is_packed(path)? {
-            return PureRust.read_images(path);
-        }
         let mut images = Vec::new();
-        Reader::open(path)?.visit(|reader, hdu| {
+        let mut reader = match Engine::of(path)? {
+            Engine::C(reader) => reader,
+            Engine::Rust(file) => return file.images(),
+        };
+        reader.visit(|reader, hdu| {
             if hdu.has_pixels() {
                 let image = reader.image(&hdu)?;
                 images.push((hdu.name, image));
@@ -284,11 +260,12 @@ impl FitsStore for Cfitsio {
     }
 
     fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError> {
-        if is_packed(path)? {
-            return PureRust.read_tables(path);
-        }
         let mut content = FitsTables { primary: Header::new(), tables: Vec::new() };
-        Reader::open(path)?.visit(|reader, hdu| {
+        let mut reader = match Engine::of(path)? {
+            Engine::C(reader) => reader,
+            Engine::Rust(file) => return file.tables(),
+        };
+        reader.visit(|reader, hdu| {
             if hdu.number == 1 {
                 content.primary = hdu.header();
             }
@@ -315,10 +292,11 @@ impl FitsStore for Cfitsio {
     }
 
     fn verify_checksums(&self, path: &Path) -> Result<(), FitsError> {
-        if is_packed(path)? {
-            return PureRust.verify_checksums(path);
-        }
-        let bad = Reader::open(path)?.visit(|reader, hdu| {
+        let mut reader = match Engine::of(path)? {
+            Engine::C(reader) => reader,
+            Engine::Rust(file) => return file.verify_checksums(),
+        };
+        let bad = reader.visit(|reader, hdu| {
             let (data, whole) =
                 reader.handle.checksums_are_right().map_err(|error| reader.damaged(&error))?;
             Ok(checksum::complaint(&hdu, data, whole))

@@ -2,6 +2,7 @@
 
 use super::CardValue;
 use super::structure::Hdu;
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// Value of an unset `CHECKSUM` card, with which sums are taken.
 pub(super) const UNSET: &str = "0000000000000000";
@@ -56,12 +57,25 @@ pub(super) fn encode(sum: u32) -> String {
     characters.iter().map(|&character| character as char).collect()
 }
 
-/// Checks the checksum cards of an HDU against its bytes; absent cards are right. `data` may lack the fill of the last
-/// block, which is zeros. Returns a complaint.
-pub(super) fn verify(hdu: &Hdu, header: &[u8], data: &[u8]) -> Option<String> {
+/// Bytes that are read at once: a multiple of four.
+const PIECE: usize = 1 << 16;
+
+/// Checks the checksum cards of an HDU against the bytes of its file, read from its start and piece by piece; absent cards are
+/// right. `length` is that of the file: it may lack the fill of the last block, which is zeros. Returns a complaint.
+pub(super) fn verify<R: Read + Seek>(
+    reader: &mut R,
+    hdu: &Hdu,
+    length: u64,
+) -> io::Result<Option<String>> {
     let values = hdu.values();
-    let data_sum = accumulate(0, data);
-    let data_is_right = match values.get("DATASUM") {
+    let (data_card, whole_card) = (values.get("DATASUM"), values.get("CHECKSUM"));
+    if data_card.is_none() && whole_card.is_none() {
+        return Ok(None);
+    }
+    reader.seek(SeekFrom::Start(hdu.header_start))?;
+    let header_sum = sum_of(reader, 0, hdu.data_start.saturating_sub(hdu.header_start))?;
+    let data_sum = sum_of(reader, 0, hdu.end().min(length).saturating_sub(hdu.data_start))?;
+    let data_is_right = match data_card {
         None => true,
         Some(CardValue::Text(text)) => {
             text.trim().is_empty() || text.trim().parse() == Ok(data_sum)
@@ -69,13 +83,31 @@ pub(super) fn verify(hdu: &Hdu, header: &[u8], data: &[u8]) -> Option<String> {
         Some(CardValue::Integer(number)) => *number == i64::from(data_sum),
         Some(_) => false,
     };
-    let whole_is_right = match values.get("CHECKSUM") {
+    let whole_is_right = match whole_card {
         None => true,
         Some(CardValue::Text(text)) if text.trim().is_empty() => true,
         // −0, or +0 where every word is zero.
-        Some(_) => matches!(accumulate(data_sum, header), u32::MAX | 0),
+        Some(_) => {
+            let sum = accumulate(data_sum, &header_sum.to_be_bytes());
+            matches!(sum, u32::MAX | 0)
+        }
     };
-    complaint(hdu, data_is_right, whole_is_right)
+    Ok(complaint(hdu, data_is_right, whole_is_right))
+}
+
+/// Adds the next `length` bytes to a sum.
+fn sum_of<R: Read>(reader: &mut R, sum: u32, length: u64) -> io::Result<u32> {
+    let mut piece = vec![0; PIECE];
+    let mut sum = sum;
+    let mut left = length;
+    while left > 0 {
+        let count = left.min(PIECE as u64) as usize;
+        let bytes = piece.get_mut(..count).unwrap_or_default();
+        reader.read_exact(bytes)?;
+        sum = accumulate(sum, bytes);
+        left -= count as u64;
+    }
+    Ok(sum)
 }
 
 /// What to say of an HDU whose checksums are right or not.

@@ -5,15 +5,19 @@ pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
 mod column_form;
+mod defect;
 pub mod file_stem;
 pub mod header;
 #[cfg(test)]
 mod hostile_tests;
 pub mod keywords;
 mod layout;
+#[cfg(test)]
+mod mutation_tests;
 pub mod pure;
 mod replacement;
 pub mod screening;
+mod source;
 #[cfg(test)]
 mod store_tests;
 mod structure;
@@ -21,10 +25,11 @@ pub mod table;
 mod tiles;
 pub mod wcs_cards;
 
+pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
 pub use keywords::{KeywordError, KeywordMap};
-pub use screening::{Screening, screen};
+pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
 
 use crate::imaging::Image;

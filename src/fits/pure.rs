@@ -6,10 +6,12 @@
 use super::card_format::{is_structural, keyword_of};
 use super::column_form::{ColumnForm, ColumnKind};
 use super::layout::{self, NewHdu};
-use super::structure::{self, BLOCK_LENGTH, Chain, Hdu, HduKind, StructureError};
+use super::screening::{ScreeningError, sound_chain};
+use super::source::Source;
+use super::structure::{BLOCK_LENGTH, Chain, Hdu, HduKind};
 use super::{
     Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
-    checksum, replacement, tiles,
+    checksum, replacement,
 };
 use crate::imaging::Image;
 use fitsio_pure::bintable::{self, BinaryColumnData};
@@ -21,8 +23,6 @@ use std::path::{Path, PathBuf};
 
 /// Longest file that is read: it is held in memory. The greatest image allowed takes 1.6 GB as floats.
 const MAXIMUM_FILE: u64 = 2_000_000_000;
-/// Longest gzip file that is unfolded: fitsio-pure sets no limit of its own, and deflate packs up to 1032 bytes into one.
-pub(super) const MAXIMUM_GZIP_FILE: u64 = 500_000;
 
 /// The fitsio-pure engine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,39 +31,63 @@ pub struct PureRust;
 /// A file in memory whose chain of HDUs is sound.
 pub(super) struct Loaded {
     path: PathBuf,
-    pub bytes: Vec<u8>,
-    pub chain: Chain,
+    bytes: Vec<u8>,
+    chain: Chain,
 }
 
 impl Loaded {
-    /// Reads a file, unfolding a small gzip file.
+    /// Reads a file into memory after a look at its layout and its tiles, unfolding a gzip file.
     pub fn read(path: &Path) -> Result<Self, FitsError> {
-        let io = |source| FitsError::Io { path: path.to_owned(), source };
-        let damaged = |what: String| FitsError::Damaged { path: path.to_owned(), what };
-        let length = fs::metadata(path).map_err(io)?.len();
-        if length > MAXIMUM_FILE {
-            return Err(damaged(format!(
-                "{length} bytes are more than the {MAXIMUM_FILE} that are read"
-            )));
+        let (source, chain) = sound_chain(path).map_err(|error| error.at(path))?;
+        Self::of(path, source, chain)
+    }
+
+    /// Reads a file that was looked through.
+    pub fn of(path: &Path, source: Source, chain: Chain) -> Result<Self, FitsError> {
+        let bytes = source
+            .into_bytes(MAXIMUM_FILE)
+            .map_err(|error| ScreeningError::from(error).at(path))?;
+        if bytes.len() as u64 != chain.length {
+            let what = "it changed while it was read".to_owned();
+            return Err(FitsError::Damaged { path: path.to_owned(), what });
         }
-        let mut bytes = fs::read(path).map_err(io)?;
-        if fitsio_pure::gzip::is_gzip(&bytes) {
-            if length > MAXIMUM_GZIP_FILE {
-                return Err(damaged(format!(
-                    "a gzip file of {length} bytes: from outside only {MAXIMUM_GZIP_FILE} are unfolded; fpack it \
-                     instead"
-                )));
-            }
-            bytes = guarded(|| fitsio_pure::gzip::decompress(&bytes)).map_err(damaged)?;
-        }
-        let chain = structure::scan(&mut Cursor::new(&bytes)).map_err(|error| match error {
-            StructureError::Io(source) => io(source),
-            StructureError::Damaged(what) => damaged(what),
-        })?;
         Ok(Self { path: path.to_owned(), bytes, chain })
     }
 
-    pub fn damaged(&self, what: String) -> FitsError {
+    /// See [`FitsStore::read_header`].
+    pub fn header(&self) -> Result<Header, FitsError> {
+        Ok(self.first_image()?.header())
+    }
+
+    /// See [`FitsStore::read_image`].
+    pub fn first(&self) -> Result<FitsImage, FitsError> {
+        self.image(self.first_image()?)
+    }
+
+    /// See [`FitsStore::read_images`].
+    pub fn images(&self) -> Result<Vec<(String, FitsImage)>, FitsError> {
+        let images = self.chain.hdus.iter().filter(|hdu| hdu.has_pixels());
+        images.map(|hdu| Ok((hdu.name.clone(), self.image(hdu)?))).collect()
+    }
+
+    /// See [`FitsStore::read_tables`].
+    pub fn tables(&self) -> Result<FitsTables, FitsError> {
+        let tables = self.chain.hdus.iter().filter(|hdu| hdu.kind == HduKind::BinaryTable);
+        Ok(FitsTables {
+            primary: self.chain.hdus.first().map(Hdu::header).unwrap_or_default(),
+            tables: tables.map(|hdu| self.table(hdu)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// See [`FitsStore::verify_checksums`].
+    pub fn verify_checksums(&self) -> Result<(), FitsError> {
+        match self.checksum_complaint() {
+            Some(what) => Err(self.damaged(what)),
+            None => Ok(()),
+        }
+    }
+
+    fn damaged(&self, what: String) -> FitsError {
         FitsError::Damaged { path: self.path.clone(), what }
     }
 
@@ -80,8 +104,7 @@ impl Loaded {
     }
 
     fn image(&self, hdu: &Hdu) -> Result<FitsImage, FitsError> {
-        let (rows, columns) = hdu.plane().map_err(|what| self.missing(what))?;
-        tiles::check(&self.bytes, hdu).map_err(|what| self.damaged(what))?;
+        let (rows, columns) = hdu.plane().map_err(|refusal| self.missing(refusal.what))?;
         let decoded = guarded(|| {
             let described = described(hdu)?;
             fitsio_pure::image::read_image_physical_f32(&self.bytes, &described)
@@ -116,13 +139,11 @@ impl Loaded {
     }
 
     /// The first HDU whose checksums are not right, as a complaint.
-    pub fn checksum_complaint(&self) -> Option<String> {
+    fn checksum_complaint(&self) -> Option<String> {
+        let mut reader = Cursor::new(&self.bytes);
         self.chain.hdus.iter().find_map(|hdu| {
-            // A sound chain lies within the file; only the fill of the last block may be absent.
-            let place = |byte: u64| (byte as usize).min(self.bytes.len());
-            let header = self.bytes.get(place(hdu.header_start)..place(hdu.data_start))?;
-            let data = self.bytes.get(place(hdu.data_start)..place(hdu.end()))?;
-            checksum::verify(hdu, header, data)
+            // Bytes in memory can be read, and a sound chain lies within them.
+            checksum::verify(&mut reader, hdu, self.chain.length).ok().flatten()
         })
     }
 }
@@ -218,27 +239,19 @@ fn hdu_bytes(hdu: &NewHdu<'_>) -> Vec<u8> {
 
 impl FitsStore for PureRust {
     fn read_header(&self, path: &Path) -> Result<Header, FitsError> {
-        Ok(Loaded::read(path)?.first_image()?.header())
+        Loaded::read(path)?.header()
     }
 
     fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError> {
-        let file = Loaded::read(path)?;
-        file.image(file.first_image()?)
+        Loaded::read(path)?.first()
     }
 
     fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError> {
-        let file = Loaded::read(path)?;
-        let images = file.chain.hdus.iter().filter(|hdu| hdu.has_pixels());
-        images.map(|hdu| Ok((hdu.name.clone(), file.image(hdu)?))).collect()
+        Loaded::read(path)?.images()
     }
 
     fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError> {
-        let file = Loaded::read(path)?;
-        let tables = file.chain.hdus.iter().filter(|hdu| hdu.kind == HduKind::BinaryTable);
-        Ok(FitsTables {
-            primary: file.chain.hdus.first().map(Hdu::header).unwrap_or_default(),
-            tables: tables.map(|hdu| file.table(hdu)).collect::<Result<_, _>>()?,
-        })
+        Loaded::read(path)?.tables()
     }
 
     fn write_images(
@@ -254,10 +267,6 @@ impl FitsStore for PureRust {
     }
 
     fn verify_checksums(&self, path: &Path) -> Result<(), FitsError> {
-        let file = Loaded::read(path)?;
-        match file.checksum_complaint() {
-            Some(what) => Err(file.damaged(what)),
-            None => Ok(()),
-        }
+        Loaded::read(path)?.verify_checksums()
     }
 }

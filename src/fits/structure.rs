@@ -5,6 +5,7 @@
 
 use super::card_format::{RECORD_LENGTH, Record, keyword_of, parse_record};
 use super::column_form::FieldForm;
+use super::defect::{Defect, Refusal};
 use super::{CardValue, Header};
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -20,6 +21,8 @@ pub(super) const MAXIMUM_PIXELS: u64 = 400_000_000;
 /// A header of more blocks is no header (72 000 cards; the telescope writes about a thousand).
 const MAXIMUM_HEADER_BLOCKS: usize = 2_000;
 const MAXIMUM_HDUS: usize = 10_000;
+/// Bytes of all headers of a file together: they are held in memory.
+const MAXIMUM_HEADERS: u64 = 64 << 20;
 const MAXIMUM_FIELDS: i64 = 999;
 /// No tile compression reaches this many pixels per stored byte on anything but an attack.
 const MAXIMUM_PIXELS_PER_BYTE: u64 = 2_048;
@@ -71,16 +74,16 @@ impl Hdu {
     }
 
     /// Rows and columns of a plane; axes of length one after the second do not count.
-    pub fn plane(&self) -> Result<(usize, usize), String> {
+    pub fn plane(&self) -> Result<(usize, usize), Refusal> {
         let (columns, rows) = match self.axes.as_slice() {
             [columns, rows, rest @ ..] if rest.iter().all(|&length| length == 1) => {
                 (*columns, *rows)
             }
             axes => {
-                return Err(format!(
+                return Err(Refusal::damaged(format!(
                     "HDU {}: an image of axes {axes:?} is not a plane",
                     self.number
-                ));
+                )));
             }
         };
         self.check_size()?;
@@ -88,7 +91,7 @@ impl Hdu {
     }
 
     /// Refuses images greater than the engines read.
-    pub fn check_size(&self) -> Result<(), String> {
+    pub fn check_size(&self) -> Result<(), Refusal> {
         let pixels =
             self.axes.iter().try_fold(1_u64, |product, &length| product.checked_mul(length));
         let fits = self.axes.iter().all(|&length| length <= MAXIMUM_AXIS)
@@ -96,10 +99,11 @@ impl Hdu {
         if fits {
             return Ok(());
         }
-        Err(format!(
+        let what = format!(
             "HDU {}: an image of axes {:?}; at most {MAXIMUM_AXIS} pixels per axis and {MAXIMUM_PIXELS} in all are read",
             self.number, self.axes
-        ))
+        );
+        Err(Refusal::new(Defect::TooLarge, what))
     }
 
     /// The cards that are not structural.
@@ -139,7 +143,13 @@ pub(super) enum StructureError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("{0}")]
-    Damaged(String),
+    Refused(Refusal),
+}
+
+impl StructureError {
+    fn refused(defect: Defect, what: String) -> Self {
+        Self::Refused(Refusal::new(defect, what))
+    }
 }
 
 /// What a file holds.
@@ -158,28 +168,38 @@ pub(super) struct Chain {
 pub(super) fn scan<R: Read + Seek>(reader: &mut R) -> Result<Chain, StructureError> {
     let length = reader.seek(SeekFrom::End(0))?;
     if length == 0 {
-        return Err(StructureError::Damaged("an empty file".to_owned()));
+        return Err(StructureError::refused(Defect::Truncated, "an empty file".to_owned()));
     }
     let mut hdus: Vec<Hdu> = Vec::new();
     let mut position = 0;
+    let mut headers = 0;
     while position < length {
         let number = hdus.len() + 1;
         reader.seek(SeekFrom::Start(position))?;
         let found = read_records(reader, number, length - position)?;
         let Some(records) = found else { break };
         if number > MAXIMUM_HDUS {
-            return Err(StructureError::Damaged(format!("more than {MAXIMUM_HDUS} HDUs")));
+            let what = format!("more than {MAXIMUM_HDUS} HDUs");
+            return Err(StructureError::refused(Defect::TooLarge, what));
         }
         let cards = records.len() as u64 + 1;
         let data_start = position + padded(cards * RECORD_LENGTH as u64);
+        headers += data_start - position;
+        if headers > MAXIMUM_HEADERS {
+            let what = format!("its headers take more than {MAXIMUM_HEADERS} bytes");
+            return Err(StructureError::refused(Defect::TooLarge, what));
+        }
         let hdu =
-            describe(records, number, position, data_start).map_err(StructureError::Damaged)?;
+            describe(records, number, position, data_start).map_err(StructureError::Refused)?;
         if hdu.data_length > length.saturating_sub(data_start) {
-            return Err(StructureError::Damaged(format!(
-                "HDU {number}: truncated: its header announces {} bytes of data, the file holds {}",
-                hdu.data_length,
-                length.saturating_sub(data_start)
-            )));
+            return Err(StructureError::refused(
+                Defect::Truncated,
+                format!(
+                    "HDU {number}: truncated: its header announces {} bytes of data, the file holds {}",
+                    hdu.data_length,
+                    length.saturating_sub(data_start)
+                ),
+            ));
         }
         position = hdu.end();
         hdus.push(hdu);
@@ -193,24 +213,25 @@ fn read_records<R: Read>(
     number: usize,
     available: u64,
 ) -> Result<Option<Vec<Record>>, StructureError> {
-    let damaged = |what: &str| StructureError::Damaged(format!("HDU {number}: {what}"));
+    let refused =
+        |defect, what: &str| Err(StructureError::refused(defect, format!("HDU {number}: {what}")));
     let mut records = Vec::new();
     let mut block = [0_u8; BLOCK_LENGTH];
     for index in 0..MAXIMUM_HEADER_BLOCKS {
         if (available as usize) < (index + 1) * BLOCK_LENGTH {
             let complaint = match (number, index) {
-                (1, 0) => "shorter than a FITS block of 2880 bytes",
+                (1, 0) => "truncated: shorter than a FITS block of 2880 bytes",
                 (_, 0) => return Ok(None),
                 _ => "truncated inside its header: no END card",
             };
-            return Err(damaged(complaint));
+            return refused(Defect::Truncated, complaint);
         }
         reader.read_exact(&mut block)?;
         if index == 0 {
             let expected: &[u8] = if number == 1 { b"SIMPLE  =" } else { b"XTENSION=" };
             if !block.starts_with(expected) {
                 return if number == 1 {
-                    Err(damaged("not FITS: it does not begin with SIMPLE"))
+                    refused(Defect::Foreign, "not FITS: it does not begin with SIMPLE")
                 } else {
                     Ok(None)
                 };
@@ -224,7 +245,7 @@ fn read_records<R: Read>(
             records.push(*card);
         }
     }
-    Err(damaged("no END card in 2000 blocks"))
+    refused(Defect::TooLarge, "no END card in 2000 blocks")
 }
 
 /// Reads the layout of an HDU from its cards.
@@ -233,8 +254,9 @@ pub(super) fn describe(
     number: usize,
     header_start: u64,
     data_start: u64,
-) -> Result<Hdu, String> {
+) -> Result<Hdu, Refusal> {
     let layout = Layout { number, values: values_of(&records) };
+    layout.check_cards(&records)?;
     let extension = match layout.values.get("XTENSION") {
         Some(CardValue::Text(text)) if number > 1 => Some(text.trim().to_owned()),
         _ if number > 1 => return Err(layout.complaint("XTENSION is not a text")),
@@ -304,8 +326,40 @@ struct Layout {
 }
 
 impl Layout {
-    fn complaint(&self, what: &str) -> String {
-        format!("HDU {}: {what}", self.number)
+    fn complaint(&self, what: &str) -> Refusal {
+        Refusal::damaged(format!("HDU {}: {what}", self.number))
+    }
+
+    /// A card of the layout must have one meaning: another reader may take the last of two, or read a value where this
+    /// one sees none, and then trust a length that was never checked.
+    fn check_cards(&self, records: &[Record]) -> Result<(), Refusal> {
+        let is_compressed = self.values.get("ZIMAGE") == Some(&CardValue::Logical(true));
+        for record in records {
+            let Some(keyword) = keyword_of(record) else { continue };
+            let stem = keyword.trim_end_matches(|character: char| character.is_ascii_digit());
+            let is_layout = match keyword {
+                "BITPIX" | "NAXIS" | "PCOUNT" | "GCOUNT" | "GROUPS" | "TFIELDS" | "THEAP" => true,
+                "ZIMAGE" | "ZBITPIX" | "ZNAXIS" | "ZCMPTYPE" => true,
+                _ => match stem {
+                    "NAXIS" | "TFORM" => true,
+                    "TTYPE" | "ZNAXIS" | "ZTILE" | "ZNAME" | "ZVAL" => is_compressed,
+                    _ => false,
+                },
+            };
+            if !is_layout {
+                continue;
+            }
+            match parse_record(record).and_then(|card| card.value) {
+                None => return Err(self.complaint(&format!("{keyword} has no value"))),
+                Some(value) if self.values.get(keyword) != Some(&value) => {
+                    return Err(
+                        self.complaint(&format!("{keyword} is there twice, with two values"))
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn integer(&self, keyword: &str) -> Option<i64> {
@@ -315,12 +369,12 @@ impl Layout {
         }
     }
 
-    fn required(&self, keyword: &str) -> Result<i64, String> {
+    fn required(&self, keyword: &str) -> Result<i64, Refusal> {
         self.integer(keyword)
             .ok_or_else(|| self.complaint(&format!("{keyword} is missing or not an integer")))
     }
 
-    fn count(&self, keyword: &str, default: u64) -> Result<u64, String> {
+    fn count(&self, keyword: &str, default: u64) -> Result<u64, Refusal> {
         match self.values.get(keyword) {
             None => Ok(default),
             Some(_) => u64::try_from(self.required(keyword)?)
@@ -328,7 +382,7 @@ impl Layout {
         }
     }
 
-    fn bits(&self, keyword: &str) -> Result<i64, String> {
+    fn bits(&self, keyword: &str) -> Result<i64, Refusal> {
         let bits = self.required(keyword)?;
         match bits {
             8 | 16 | 32 | 64 | -32 | -64 => Ok(bits),
@@ -336,7 +390,7 @@ impl Layout {
         }
     }
 
-    fn axes(&self, stem: &str) -> Result<Vec<u64>, String> {
+    fn axes(&self, stem: &str) -> Result<Vec<u64>, Refusal> {
         let count = self.required(stem)?;
         if !(0..=MAXIMUM_FIELDS).contains(&count) {
             return Err(self.complaint(&format!("{stem} = {count} is not between 0 and 999")));
@@ -350,7 +404,7 @@ impl Layout {
     }
 
     /// A binary table has rows of bytes, and its fields fill a row (§7.3.1).
-    fn check_table(&self, hdu: &Hdu, parameters: u64) -> Result<(), String> {
+    fn check_table(&self, hdu: &Hdu, parameters: u64) -> Result<(), Refusal> {
         let [row_length, rows] = hdu.axes.as_slice() else {
             return Err(self.complaint("a binary table must have two axes"));
         };
@@ -391,7 +445,7 @@ impl Layout {
     }
 
     /// Takes the axes of the image in a compressed one, and sees that they can be true.
-    fn check_compressed(&self, hdu: &mut Hdu) -> Result<(), String> {
+    fn check_compressed(&self, hdu: &mut Hdu) -> Result<(), Refusal> {
         let tiles = hdu.axes.get(1).copied().unwrap_or_default();
         let axes = self.axes("ZNAXIS")?;
         let mut expected_tiles = 1_u64;
@@ -479,6 +533,15 @@ mod tests {
         assert!(complaint(&primary(16, &[20_000, 20_000])).contains("truncated"));
         assert!(complaint(&primary(16, &[-1, 1])).contains("negative"));
         assert!(complaint(&primary(12, &[1, 1])).contains("no pixel format"));
+        let card = |keyword, value: i64| (keyword, CardValue::from(value));
+        let twice = header(&[
+            ("SIMPLE", CardValue::Logical(true)),
+            card("BITPIX", 16),
+            card("NAXIS", 1),
+            card("NAXIS1", 1),
+            card("NAXIS1", 2_000_000_000),
+        ]);
+        assert!(complaint(&twice).contains("NAXIS1 is there twice"));
         assert!(complaint(b"hello").contains("shorter"));
         assert!(complaint(&[b'x'; 2880]).contains("not FITS"));
         let mut endless = primary(8, &[]);

@@ -12,6 +12,8 @@ pub const ALERT_ACKNOWLEDGE: &str = "gic_alert_acknowledge_seconds";
 pub const ALERT_BROKER_UP: &str = "gic_alert_broker_up";
 /// Frames by `instance` and `result` (reduced, failed, quarantined, ignored, combined).
 pub const FRAMES: &str = "gic_frames_total";
+/// Files in the watched directory at the last look, by `what` (queued, incomplete, settled, left-alone).
+pub const WATCHED_FILES: &str = "gic_watched_files";
 /// Wall seconds from the last byte of a frame to its journaled result, by `instance`.
 pub const FRAME_LATENCY: &str = "gic_frame_latency_seconds";
 /// Work waiting, by `queue` (an instance's frames, the outbox, a pool).
@@ -38,13 +40,14 @@ pub const MASTERS: &str = "gic_masters_total";
 pub const STATUS_FILES: &str = "gic_status_files_total";
 
 /// What each metric means: name, sort, help text. The sort is `counter`, `gauge` or `histogram`.
-pub const DESCRIPTIONS: [(&str, &str, &str); 19] = [
+pub const DESCRIPTIONS: [(&str, &str, &str); 20] = [
     (ALERTS_RECEIVED, "counter", "Packets received, by source and result"),
     (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
     (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
     (ALERT_ACKNOWLEDGE, "histogram", "Wall seconds from a packet's last byte to its ack"),
     (ALERT_BROKER_UP, "gauge", "1 while the connection to a broker stands, by remote"),
     (FRAMES, "counter", "Frames by instance and result"),
+    (WATCHED_FILES, "gauge", "Files in the watched directory at the last look, by what they are"),
     (FRAME_LATENCY, "histogram", "Wall seconds from a frame's last byte to its result"),
     (QUEUE_DEPTH, "gauge", "Work waiting, by queue"),
     (DEADLINE_LATENESS, "histogram", "Wall seconds from a deadline's instant to its last receipt"),

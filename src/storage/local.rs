@@ -33,6 +33,9 @@ struct QuarantineNote<'a> {
     file: &'a str,
     reason: &'a str,
     detail: &'a str,
+    /// Where the file still is, if it could not be moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stays_at: Option<&'a Path>,
     at: crate::model::UtcTime,
 }
 
@@ -115,34 +118,59 @@ impl LocalStorage {
         detail: &str,
         at: crate::model::UtcTime,
     ) -> Result<PathBuf, StorageError> {
-        let name = file.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy());
         if !file.exists()
-            && let Some(earlier) = self.in_quarantine(&name)?
+            && let Some(earlier) = self.in_quarantine(&plain_name(file))?
         {
             return Ok(earlier);
         }
+        let destination = self.note(file, reason, detail, None, at)?;
+        if let Err(error) = move_file(file, &destination) {
+            // A note beside nothing would mislead; the first error is the one to be told.
+            let _ = fs::remove_file(note_of(&destination));
+            return Err(error);
+        }
+        Ok(destination)
+    }
+
+    /// As [`LocalStorage::set_aside`] for a file that cannot be moved: only the JSON is written, with where the file stays.
+    pub fn note_aside(
+        &self,
+        file: &Path,
+        reason: &str,
+        detail: &str,
+        at: crate::model::UtcTime,
+    ) -> Result<(), StorageError> {
+        self.note(file, reason, detail, Some(file), at).map(|_| ())
+    }
+
+    /// Writes the note and returns the place of the file beside it. A name that is taken gets the instant behind it, so that a
+    /// thousand files of one name find their places at once.
+    fn note(
+        &self,
+        file: &Path,
+        reason: &str,
+        detail: &str,
+        stays_at: Option<&Path>,
+        at: crate::model::UtcTime,
+    ) -> Result<PathBuf, StorageError> {
         let directory = self.quarantine().join(reason);
         make_directory(&directory)?;
-        let mut destination = directory.join(name.as_ref());
-        let mut number = 1;
-        while destination.exists() {
-            destination = directory.join(format!("{name}.{number}"));
+        let name = plain_name(file);
+        let mut destination = directory.join(&name);
+        let mut number = 0;
+        while destination.exists() || note_of(&destination).exists() {
             number += 1;
+            destination = directory.join(format!("{name}.{}", at.unix_microseconds() + number));
         }
-        let note = QuarantineNote { file: &name, reason, detail, at };
+        let note = QuarantineNote { file: &name, reason, detail, stays_at, at };
         let text = serde_json::to_vec_pretty(&note).map_err(|error| StorageError {
             path: destination.clone(),
             source: io::Error::other(error),
         })?;
-        let mut beside = destination.clone().into_os_string();
-        beside.push(".json");
-        write_atomically(Path::new(&beside), &text)?;
-        move_file(file, &destination)?;
+        write_atomically(&note_of(&destination), &text)?;
         Ok(destination)
     }
-}
 
-impl LocalStorage {
     /// Where a file of that name lies in the quarantine, under whatever reason.
     fn in_quarantine(&self, name: &str) -> Result<Option<PathBuf>, StorageError> {
         let root = self.quarantine();
@@ -154,6 +182,13 @@ impl LocalStorage {
         }
         Ok(None)
     }
+}
+
+/// The JSON beside a file of the quarantine.
+fn note_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".json");
+    PathBuf::from(name)
 }
 
 /// Writes a whole file: to a temporary name, synced, renamed, directory synced.
@@ -211,12 +246,79 @@ pub fn move_file(from: &Path, to: &Path) -> Result<(), StorageError> {
     match fs::rename(from, to) {
         Ok(()) => sync_directory_of(to),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let content = fs::read(from).map_err(StorageError::at(from))?;
-            write_atomically(to, &content)?;
+            let mut temporary = to.as_os_str().to_owned();
+            temporary.push(".tmp");
+            let temporary = PathBuf::from(temporary);
+            copy_with_sha256(from, &temporary)?;
+            fs::rename(&temporary, to).map_err(StorageError::at(to))?;
+            sync_directory_of(to)?;
             fs::remove_file(from).map_err(StorageError::at(from))
         }
         Err(error) => Err(StorageError { path: from.to_owned(), source: error }),
     }
+}
+
+/// Longest file name that is kept: room for what is put behind it.
+const MAXIMUM_NAME: usize = 180;
+
+/// The last part of a path as a name that every tool can take: bytes that are not UTF-8, control characters and `%` as `%XX`, and
+/// no longer than 180 bytes; of a longer name the end, with a hash of the whole before it.
+pub fn plain_name(path: &Path) -> String {
+    let bytes = path.file_name().map_or(b"unnamed".as_slice(), |name| name.as_encoded_bytes());
+    let mut name = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() || character == '%' {
+                let mut encoded = [0; 4];
+                name.extend(
+                    character.encode_utf8(&mut encoded).bytes().map(|b| format!("%{b:02X}")),
+                );
+            } else {
+                name.push(character);
+            }
+        }
+        name.extend(chunk.invalid().iter().map(|byte| format!("%{byte:02X}")));
+    }
+    if name.len() > MAXIMUM_NAME {
+        let hash = sha256_of_bytes(bytes);
+        let mut start = name.len() - (MAXIMUM_NAME - 17);
+        while !name.is_char_boundary(start) {
+            start += 1;
+        }
+        let end = name.get(start..).unwrap_or_default();
+        name = format!("{}-{end}", hash.get(..16).unwrap_or_default());
+    }
+    name
+}
+
+/// Copies a file to a new one, synced, and returns the SHA-256 of what was copied, hexadecimal. A failed copy leaves nothing.
+pub fn copy_with_sha256(from: &Path, to: &Path) -> Result<String, StorageError> {
+    let outcome = copied(from, to);
+    if outcome.is_err() {
+        // The first error is the one to be told.
+        let _ = fs::remove_file(to);
+    }
+    outcome
+}
+
+fn copied(from: &Path, to: &Path) -> Result<String, StorageError> {
+    use sha2::{Digest, Sha256};
+    use std::io::Read;
+    let mut source = File::open(from).map_err(StorageError::at(from))?;
+    let mut copy = File::create(to).map_err(StorageError::at(to))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0_u8; 1 << 20];
+    loop {
+        let count = source.read(&mut buffer).map_err(StorageError::at(from))?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        if piece.is_empty() {
+            break;
+        }
+        hasher.update(piece);
+        copy.write_all(piece).map_err(StorageError::at(to))?;
+    }
+    copy.sync_all().map_err(StorageError::at(to))?;
+    Ok(hexadecimal(&hasher.finalize()))
 }
 
 /// SHA-256 of a file, hexadecimal.
@@ -277,7 +379,33 @@ mod tests {
             let note = fs::read_to_string(format!("{}.json", kept.display())).unwrap();
             assert!(note.contains("the file ends early"));
         }
-        assert!(storage.quarantine().join("damaged/bad.fits.1").exists());
+        assert_eq!(fs::read_dir(storage.quarantine().join("damaged")).unwrap().count(), 4);
+        let file = storage.incoming().join("stays.fits");
+        storage.note_aside(&file, "damaged", "it cannot be moved", at).unwrap();
+        let note = storage.quarantine().join("damaged/stays.fits.json");
+        assert!(fs::read_to_string(note).unwrap().contains("stays_at"));
+    }
+
+    #[test]
+    fn every_name_becomes_one_that_every_tool_takes() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let plain = |bytes: &[u8]| plain_name(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(plain(b"dir/20191016T042001C0o.fits"), "20191016T042001C0o.fits");
+        assert_eq!(plain("étoile 1.fits".as_bytes()), "étoile 1.fits");
+        assert_eq!(plain(b"a\xff\n%.fits"), "a%FF%0A%25.fits");
+        let long = plain("é".repeat(120).as_bytes());
+        assert!(long.len() <= 180 && long.ends_with('é'), "{long}");
+    }
+
+    #[test]
+    fn a_copy_has_the_hash_of_what_was_copied_and_a_failed_one_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        fs::write(&from, b"abc").unwrap();
+        assert_eq!(copy_with_sha256(&from, &to).unwrap(), sha256_of_bytes(b"abc"));
+        assert_eq!(fs::read(&to).unwrap(), b"abc");
+        assert!(copy_with_sha256(directory.path(), &directory.path().join("none")).is_err());
+        assert!(!directory.path().join("none").exists());
     }
 
     #[test]

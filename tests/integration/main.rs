@@ -4,3 +4,4 @@ mod command_line;
 mod house;
 mod night;
 mod security;
+mod zoo;

@@ -13,6 +13,7 @@ pub mod products;
 mod schema;
 pub mod triggers;
 pub mod unfinished;
+pub mod watched_files;
 
 use crate::model::UtcTime;
 use crossbeam::channel::{Receiver, Sender, bounded};
