@@ -297,6 +297,8 @@ async fn hangs_on_request_hold_the_simulated_clock_until_the_new_life_begins() {
     let bench = bench(impatient(), false);
     let clock = bench.clock.clone();
     let driver = clock.clone();
+    // It has started before it hangs.
+    assert_eq!(bench.address.address().send(Add(1)).await.unwrap(), 1);
     bench.supervision.request("adder", Fault::Hang, 0).unwrap();
     actix_rt::spawn(async move { driver.drive(|_| None, |_| ()).await });
     let guard = clock.sleep_until(clock.now().plus_seconds(1.0)).await;
