@@ -13,7 +13,7 @@ const JOURNAL_TRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows one broker until it is dropped.
 pub(super) async fn follow_broker(remote: String, settings: AlertReceiverSettings) -> Infallible {
-    broker_is_up(&remote, false);
+    let mut away = Some(Away::new());
     let source = format!("broker {remote}");
     let on_packet = |packet: Vec<u8>, _event| {
         let (source, settings) = (source.clone(), settings.clone());
@@ -30,15 +30,21 @@ pub(super) async fn follow_broker(remote: String, settings: AlertReceiverSetting
         }
     };
     let clock = settings.clock.clone();
-    follow(&remote, &settings.subscriber, || clock.now(), on_packet, |event| tell(&remote, event))
-        .await
+    follow(
+        &remote,
+        &settings.subscriber,
+        || clock.now(),
+        on_packet,
+        |event| tell(&remote, event, &mut away),
+    )
+    .await
 }
 
-fn tell(remote: &str, event: SubscriptionEvent) {
+fn tell(remote: &str, event: SubscriptionEvent, away: &mut Option<Away>) {
     match event {
         SubscriptionEvent::Connected => {
             tracing::info!(remote, "connected to the broker");
-            broker_is_up(remote, true);
+            *away = None;
         }
         SubscriptionEvent::Greeted(role) => {
             tracing::debug!(remote, role = role.word(), "the broker was answered");
@@ -57,15 +63,23 @@ fn tell(remote: &str, event: SubscriptionEvent) {
         SubscriptionEvent::Parted { reason, wait } => {
             let seconds = wait.as_secs_f64();
             tracing::warn!(remote, %reason, again_in_seconds = seconds, "not connected to the broker");
-            broker_is_up(remote, false);
+            away.get_or_insert_with(Away::new);
         }
     }
 }
 
-fn broker_is_up(remote: &str, is_up: bool) {
-    metrics::gauge!(metric::ALERT_BROKER_UP, "remote" => remote.to_owned()).set(if is_up {
-        1.0
-    } else {
-        0.0
-    });
+/// A broker there is no connection to, counted for as long as this lives.
+struct Away;
+
+impl Away {
+    fn new() -> Self {
+        metrics::gauge!(metric::ALERT_BROKERS_AWAY).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        metrics::gauge!(metric::ALERT_BROKERS_AWAY).decrement(1.0);
+    }
 }

@@ -8,8 +8,8 @@ pub const ALERT_LAST_RECEIVED: &str = "gic_alert_last_received_timestamp_seconds
 pub const ALERT_AGE: &str = "gic_alert_age_seconds";
 /// Wall seconds from the last byte of a packet to its acknowledgement.
 pub const ALERT_ACKNOWLEDGE: &str = "gic_alert_acknowledge_seconds";
-/// 1 while the connection to a broker stands, by `remote`.
-pub const ALERT_BROKER_UP: &str = "gic_alert_broker_up";
+/// Brokers to be followed that there is no connection to.
+pub const ALERT_BROKERS_AWAY: &str = "gic_alert_brokers_away";
 /// Frames by `instance` and `result` (reduced, failed, quarantined, ignored, combined).
 pub const FRAMES: &str = "gic_frames_total";
 /// Files in the watched directory at the last look, by `what` (queued, incomplete, settled, left-alone).
@@ -45,7 +45,7 @@ pub const DESCRIPTIONS: [(&str, &str, &str); 20] = [
     (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
     (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
     (ALERT_ACKNOWLEDGE, "histogram", "Wall seconds from a packet's last byte to its ack"),
-    (ALERT_BROKER_UP, "gauge", "1 while the connection to a broker stands, by remote"),
+    (ALERT_BROKERS_AWAY, "gauge", "Brokers to be followed that there is no connection to"),
     (FRAMES, "counter", "Frames by instance and result"),
     (WATCHED_FILES, "gauge", "Files in the watched directory at the last look, by what they are"),
     (FRAME_LATENCY, "histogram", "Wall seconds from a frame's last byte to its result"),

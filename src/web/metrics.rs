@@ -4,9 +4,9 @@
 //! beforehand: a rate or an alarm on a metric that is born with its first event misses that event.
 
 use crate::model::metric::{
-    ACTOR_RESTARTS, ACTOR_UP, ALERT_ACKNOWLEDGE, ALERT_AGE, ALERT_LAST_RECEIVED, ALERTS_RECEIVED,
-    DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES, MASTERS, MESSAGES_DROPPED,
-    OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
+    ACTOR_RESTARTS, ACTOR_UP, ALERT_ACKNOWLEDGE, ALERT_AGE, ALERT_BROKERS_AWAY,
+    ALERT_LAST_RECEIVED, ALERTS_RECEIVED, DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES,
+    MASTERS, MESSAGES_DROPPED, OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
 };
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -28,7 +28,7 @@ const DEADLINE_LATENESS_BUCKETS: [f64; 10] =
 const ACKNOWLEDGE_BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-const ALERT_SOURCES: [&str; 1] = ["vtp"];
+const ALERT_SOURCES: [&str; 2] = ["vtp", "broker"];
 const ALERT_RESULTS: [&str; 3] = ["new", "duplicate", "rejected"];
 const INSTANCES: [&str; 3] = ["svom", "colibri", "calibration"];
 const FRAME_RESULTS: [&str; 5] = ["reduced", "failed", "quarantined", "ignored", "combined"];
@@ -126,6 +126,7 @@ fn register() {
     gauge!(ALERT_LAST_RECEIVED).set(0.0);
     // Until the first packet there is no age, and zero would say "just now".
     gauge!(ALERT_AGE).set(f64::NAN);
+    gauge!(ALERT_BROKERS_AWAY).set(0.0);
     let _ = histogram!(ALERT_ACKNOWLEDGE);
     for instance in INSTANCES {
         for result in FRAME_RESULTS {

@@ -2,7 +2,9 @@
 be away at the start, end cleanly, or be killed, and none of it loses the subscription."""
 
 import hashlib
+import re
 import tempfile
+import urllib.request
 
 from controller import Broker, Controller, check, comet, free_port, send, svom_packets, wait_for
 
@@ -14,7 +16,13 @@ alerts = f'remotes = ["127.0.0.1:{broadcast}"]\nreconnect_seconds = [0.2, 1.0]\n
 
 with tempfile.TemporaryDirectory() as directory:
     with Controller(directory, alerts) as controller:
+        def brokers_away():
+            with urllib.request.urlopen(f"{controller.page}/metrics", timeout=20) as answer:
+                text = answer.read().decode()
+            return float(re.search(r"^gic_alert_brokers_away (\S+)$", text, re.MULTILINE).group(1))
+
         wait_for("without a broker it says so", lambda: "not connected to the broker" in controller.text())
+        check("and counts it", brokers_away() == 1)
         for life in range(3):
             print(f"-- life {life + 1} of the broker")
             with Broker(directory, receive, broadcast) as broker:
@@ -26,6 +34,7 @@ with tempfile.TemporaryDirectory() as directory:
                     source = wait_for("gic journals it", lambda: controller.ask(query, digest))
                     check("as coming from the broker", source == [(f"broker 127.0.0.1:{broadcast}",)], source)
                 wait_for("the broker has both acknowledgements", lambda: broker.acknowledgements() == 2)
+                check("none is away", brokers_away() == 0)
                 if life == 0:
                     broker.stop()
                 # Otherwise it is killed at the end of the block.
