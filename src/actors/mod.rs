@@ -4,6 +4,7 @@ pub mod alert_receiver;
 pub mod calibration_master;
 pub mod fsc_uploader;
 pub mod gp1_instance;
+pub mod heartbeat;
 pub mod image_provider;
 pub mod messages;
 pub mod pool;

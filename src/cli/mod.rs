@@ -8,6 +8,7 @@ mod batch_tools;
 mod config;
 mod fsc;
 mod gp1;
+mod log_file;
 mod logging;
 mod module;
 mod products;

@@ -6,7 +6,7 @@ use super::{
     progress::TerminalProgress,
 };
 use crate::{
-    config::SimulationConfig,
+    config::{LogSettings, SimulationConfig},
     controller::{
         night_directory::NightDirectoryError,
         simulated_night::{KillOrder, NightError, NightWatcher},
@@ -90,7 +90,7 @@ impl FromStr for KillOrder {
 }
 
 pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "warn");
+    logging::install(&arguments.log, "warn", &LogSettings::default())?;
     let mut config = match &arguments.config {
         Some(file) => SimulationConfig::read(file).map_err(super::config::failure)?,
         None => SimulationConfig::default(),

@@ -6,6 +6,7 @@ pub mod night_plan;
 pub mod report;
 pub mod run;
 pub mod run_setup;
+mod service_manager;
 pub mod simulated_night;
 pub mod simulation_setup;
 mod wiring;

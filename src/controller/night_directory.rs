@@ -1,10 +1,14 @@
 //! The directory of a simulated night: what it was run with, whether it is finished, where things lie.
 
-use crate::storage::local::{StorageError, sha256_of_bytes, write_atomically};
+use crate::storage::{
+    directory_lock::{self, DirectoryLock, LockError},
+    local::{StorageError, sha256_of_bytes, write_atomically},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,8 @@ pub enum NightDirectoryError {
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
@@ -34,11 +40,12 @@ struct NightFile {
     settings: serde_json::Value,
 }
 
-/// An opened directory of a night.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An opened directory of a night; while it is open, no other process has it.
+#[derive(Debug, Clone)]
 pub struct NightDirectory {
     root: PathBuf,
     is_resumed: bool,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl NightDirectory {
@@ -50,10 +57,16 @@ impl NightDirectory {
     ) -> Result<Self, NightDirectoryError> {
         let file = root.join("night.json");
         let fingerprint = sha256_of_bytes(settings.to_string().as_bytes());
+        if read(&file)?.is_none() && root.exists() && !is_empty(root)? {
+            return Err(NightDirectoryError::Foreign { path: root.to_owned() });
+        }
+        fs::create_dir_all(root)
+            .map_err(|source| StorageError { path: root.to_owned(), source })?;
+        let lock = Arc::new(DirectoryLock::take(root, "simulate")?);
+        // Read under the lock: the night may have been finished meanwhile.
         let known = read(&file)?;
         if fresh && known.is_some() {
-            fs::remove_dir_all(root)
-                .map_err(|source| StorageError { path: root.to_owned(), source })?;
+            clear(root)?;
         } else if let Some(known) = known {
             if known.finished {
                 return Err(NightDirectoryError::Finished { path: root.to_owned() });
@@ -61,12 +74,8 @@ impl NightDirectory {
             if known.fingerprint != fingerprint {
                 return Err(NightDirectoryError::OtherConfiguration { path: root.to_owned() });
             }
-            return Ok(Self { root: root.to_owned(), is_resumed: true });
-        } else if root.exists() && !is_empty(root)? {
-            return Err(NightDirectoryError::Foreign { path: root.to_owned() });
+            return Ok(Self { root: root.to_owned(), is_resumed: true, _lock: lock });
         }
-        fs::create_dir_all(root)
-            .map_err(|source| StorageError { path: root.to_owned(), source })?;
         let begun = NightFile {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint,
@@ -74,7 +83,7 @@ impl NightDirectory {
             settings: settings.clone(),
         };
         write(&file, &begun)?;
-        Ok(Self { root: root.to_owned(), is_resumed: false })
+        Ok(Self { root: root.to_owned(), is_resumed: false, _lock: lock })
     }
 
     /// Marks the night finished and writes its report.
@@ -126,9 +135,26 @@ impl NightDirectory {
 }
 
 fn is_empty(directory: &Path) -> Result<bool, StorageError> {
-    let mut entries = fs::read_dir(directory)
+    let entries = fs::read_dir(directory)
         .map_err(|source| StorageError { path: directory.to_owned(), source })?;
-    Ok(entries.next().is_none())
+    // A start that was cut off may have left its lock and nothing else.
+    Ok(entries.flatten().all(|entry| entry.file_name() == directory_lock::FILE_NAME))
+}
+
+/// Throws away what is in a directory, but not the lock that is held on it.
+fn clear(directory: &Path) -> Result<(), StorageError> {
+    let at = |path: &Path, source: io::Error| StorageError { path: path.to_owned(), source };
+    for entry in fs::read_dir(directory).map_err(|source| at(directory, source))? {
+        let entry = entry.map_err(|source| at(directory, source))?;
+        if entry.file_name() == directory_lock::FILE_NAME {
+            continue;
+        }
+        let path = entry.path();
+        let is_directory = entry.file_type().map_err(|source| at(&path, source))?.is_dir();
+        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(|source| at(&path, source))?;
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<Option<NightFile>, NightDirectoryError> {
@@ -158,19 +184,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("night");
         let settings = json!({"seed": 1});
-        let night = NightDirectory::open(&root, &settings, false).unwrap();
+        let open =
+            |settings: &serde_json::Value, fresh| NightDirectory::open(&root, settings, fresh);
+        let night = open(&settings, false).unwrap();
         assert!(!night.is_resumed());
-        assert!(NightDirectory::open(&root, &settings, false).unwrap().is_resumed());
+        for fresh in [false, true] {
+            assert!(matches!(
+                open(&settings, fresh),
+                Err(NightDirectoryError::Lock(LockError::Held { .. }))
+            ));
+        }
+        drop(night);
+        let night = open(&settings, false).unwrap();
+        assert!(night.is_resumed());
+        drop(night);
         assert!(matches!(
-            NightDirectory::open(&root, &json!({"seed": 2}), false),
+            open(&json!({"seed": 2}), false),
             Err(NightDirectoryError::OtherConfiguration { .. })
         ));
+        let night = open(&settings, false).unwrap();
         night.finish(&json!({"ok": true})).unwrap();
-        assert!(matches!(
-            NightDirectory::open(&root, &settings, false),
-            Err(NightDirectoryError::Finished { .. })
-        ));
-        assert!(!NightDirectory::open(&root, &settings, true).unwrap().is_resumed());
+        drop(night);
+        assert!(matches!(open(&settings, false), Err(NightDirectoryError::Finished { .. })));
+        assert!(!open(&settings, true).unwrap().is_resumed());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
+        heartbeat::Heartbeats,
         image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
@@ -24,6 +25,7 @@ use crate::{
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
     storage::{
+        directory_lock::DirectoryLock,
         journal::Journal,
         local::{LocalStorage, sha256_of_bytes},
     },
@@ -60,6 +62,8 @@ pub struct ControllerParts {
     pub clock: Clock,
     pub journal: Journal,
     pub storage: LocalStorage,
+    /// On the local data storage, for as long as the controller lives.
+    pub lock: DirectoryLock,
     pub catalogue: Arc<dyn Catalogue>,
     pub keywords: KeywordMap,
     /// In the order of gp1.cfg, which is the order of routing.
@@ -91,10 +95,13 @@ pub enum ControllerError {
 /// A running controller.
 pub struct Controller {
     supervision: Supervision,
+    beats: Heartbeats,
+    asking: actix_rt::task::JoinHandle<()>,
     arbiters: Vec<Arbiter>,
     alert_address: SocketAddr,
     web_address: SocketAddr,
     web_running: Arc<Mutex<Option<crate::web::server::RunningWeb>>>,
+    _lock: DirectoryLock,
     /// Keeps every mailbox connected for as long as the controller lives.
     _addresses: Addresses,
 }
@@ -263,14 +270,35 @@ impl Controller {
         };
         launcher.launch(AlertReceiver::NAME, alert_mail, settings, AlertReceiver::new);
 
+        let mut hearts = vec![
+            (TriggerManager::NAME.to_owned(), trigger_manager.clone().recipient()),
+            (AlertReceiver::NAME.to_owned(), alert_receiver.clone().recipient()),
+            (ImageProvider::NAME.to_owned(), image_provider.clone().recipient()),
+            (ProductMaker::NAME.to_owned(), product_maker.clone().recipient()),
+            (FscUploader::NAME.to_owned(), uploader.clone().recipient()),
+            (CalibrationMaster::NAME.to_owned(), calibration_master.clone().recipient()),
+            (StatusCollector::NAME.to_owned(), status_collector.clone().recipient()),
+            (WebActor::NAME.to_owned(), web.clone().recipient()),
+        ];
+        hearts.extend(
+            instances.iter().map(|(name, address)| {
+                (Gp1Instance::actor_name(name), address.clone().recipient())
+            }),
+        );
+        let beats = Heartbeats::new(hearts);
+        let asked = beats.clone();
+        let asking = actix_rt::spawn(async move { asked.keep_asking().await });
+
         let web_running = Arc::new(Mutex::new(None));
         let published = supervision.clone();
+        let answers = beats.clone();
         let settings = WebActorSettings {
             listener: Arc::new(web_listener),
             sources: StatusSources {
                 journal: journal.clone(),
                 clock: clock.clone(),
                 actors: Arc::new(move || published.snapshot()),
+                answers: Arc::new(move || answers.answers()),
                 program: Program::this(),
                 mode: parts.mode,
                 started_at: parts.started_at,
@@ -285,10 +313,13 @@ impl Controller {
 
         Ok(Self {
             supervision,
+            beats,
+            asking,
             arbiters: launcher.arbiters,
             alert_address,
             web_address,
             web_running,
+            _lock: parts.lock,
             _addresses: Addresses {
                 _trigger_manager: trigger_manager,
                 _alert_receiver: alert_receiver,
@@ -328,6 +359,11 @@ impl Controller {
         self.supervision.clone()
     }
 
+    /// The signs of life of the actors.
+    pub fn heartbeats(&self) -> Heartbeats {
+        self.beats.clone()
+    }
+
     /// Waits until an actor has failed too often.
     pub async fn escalated(&self) -> Escalation {
         let mut escalations = self.supervision.escalations();
@@ -355,6 +391,7 @@ impl Controller {
         {
             tracing::warn!("the pages did not close in time");
         }
+        self.asking.abort();
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
