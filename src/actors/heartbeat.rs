@@ -77,9 +77,12 @@ pub struct Heartbeats {
     hearts: Arc<Vec<Heart>>,
 }
 
+/// Where an actor is reached now: asked for anew before each question, because a restart may change it.
+pub type AddressNow = Box<dyn Fn() -> Recipient<Ping> + Send + Sync>;
+
 struct Heart {
     actor: String,
-    recipient: Recipient<Ping>,
+    address: AddressNow,
     answered: Mutex<Instant>,
 }
 
@@ -96,14 +99,14 @@ impl Heart {
 
 impl Heartbeats {
     /// Begins with everybody as if they had just answered.
-    pub fn new(actors: Vec<(String, Recipient<Ping>)>) -> Self {
+    pub fn new(actors: Vec<(String, AddressNow)>) -> Self {
         let heart =
-            |(actor, recipient)| Heart { actor, recipient, answered: Mutex::new(Instant::now()) };
+            |(actor, address)| Heart { actor, address, answered: Mutex::new(Instant::now()) };
         Self { hearts: Arc::new(actors.into_iter().map(heart).collect()) }
     }
 
-    /// Asks everybody, again and again, for as long as it is polled. One question at a time is open for each actor, so that a hung one's mailbox
-    /// does not fill with them.
+    /// Asks everybody, again and again, for as long as it is polled. A question is given time before the next one is put, so that a hung
+    /// actor's mailbox does not fill with them.
     pub async fn keep_asking(&self) {
         let asking = (0..self.hearts.len()).map(|index| self.keep_asking_one(index));
         futures_util::future::join_all(asking).await;
@@ -112,9 +115,10 @@ impl Heartbeats {
     async fn keep_asking_one(&self, index: usize) {
         let Some(heart) = self.hearts.get(index) else { return };
         loop {
-            // Until it comes: an actor that is being restarted answers afterwards. An error means that the question was lost with what
-            // the actor was doing: it is asked again.
-            if heart.recipient.send(Ping::Answer).await.is_ok() {
+            // An actor that is being restarted answers afterwards. An error means that the question was lost with what the actor
+            // was doing: it is asked again.
+            let answer = tokio::time::timeout(PATIENCE, (heart.address)().send(Ping::Answer)).await;
+            if matches!(answer, Ok(Ok(()))) {
                 *heart.answered() = Instant::now();
             }
             tokio::time::sleep(PERIOD).await;
@@ -149,7 +153,7 @@ impl Heartbeats {
         let heart = self.hearts.iter().find(|heart| heart.actor == actor);
         let heart = heart.ok_or_else(|| NoSuchActor(actor.to_owned()))?;
         // It is never answered.
-        drop(tokio::time::timeout(PERIOD, heart.recipient.send(Ping::Hang)).await);
+        drop(tokio::time::timeout(PERIOD, (heart.address)().send(Ping::Hang)).await);
         Ok(())
     }
 }
@@ -177,7 +181,8 @@ mod tests {
         let arbiters = [Arbiter::new(), Arbiter::new()];
         let addresses = arbiters.each_ref().map(|a| Idle::start_in_arbiter(&a.handle(), |_| Idle));
         let names = ["well", "hung"].map(str::to_owned);
-        let recipients = addresses.map(|address| address.recipient());
+        let recipients =
+            addresses.map(|address| Box::new(move || address.clone().recipient()) as AddressNow);
         let beats = Heartbeats::new(names.into_iter().zip(recipients).collect());
         let asking = beats.clone();
         let asked = actix_rt::spawn(async move { asking.keep_asking().await });

@@ -6,6 +6,7 @@
 mod alert;
 mod batch_tools;
 mod config;
+mod doctor;
 mod fsc;
 mod gp1;
 mod log_file;
@@ -58,6 +59,10 @@ enum Command {
     /// Reception of products at the science centre
     #[command(subcommand)]
     Fsc(fsc::FscCommand),
+    /// Look at everything a run needs, and say what to do
+    Doctor(doctor::DoctorArguments),
+    /// Ask a running controller how it is
+    Status(doctor::StatusArguments),
     /// Configuration files: check them
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -142,6 +147,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
         Command::Fsc(command) => fsc::run(command),
+        Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Status(arguments) => doctor::status(arguments),
         Command::Config(command) => config::run(command),
     };
     match outcome {

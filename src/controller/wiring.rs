@@ -6,7 +6,7 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
-        heartbeat::Heartbeats,
+        heartbeat::{AddressNow, Heartbeats, Ping},
         image_provider::{ImageProvider, ImageProviderSettings, ImageSource},
         pool::WorkerPool,
         product_maker::{ProductMaker, ProductMakerSettings},
@@ -34,7 +34,7 @@ use crate::{
         status::{Mode, Program, StatusSources},
     },
 };
-use actix::{Actor, Addr, Context, Supervised};
+use actix::{Actor, Addr, Context, Handler, Supervised};
 use actix_rt::Arbiter;
 use std::{
     io,
@@ -271,20 +271,18 @@ impl Controller {
         launcher.launch(AlertReceiver::NAME, alert_mail, settings, AlertReceiver::new);
 
         let mut hearts = vec![
-            (TriggerManager::NAME.to_owned(), trigger_manager.clone().recipient()),
-            (AlertReceiver::NAME.to_owned(), alert_receiver.clone().recipient()),
-            (ImageProvider::NAME.to_owned(), image_provider.clone().recipient()),
-            (ProductMaker::NAME.to_owned(), product_maker.clone().recipient()),
-            (FscUploader::NAME.to_owned(), uploader.clone().recipient()),
-            (CalibrationMaster::NAME.to_owned(), calibration_master.clone().recipient()),
-            (StatusCollector::NAME.to_owned(), status_collector.clone().recipient()),
-            (WebActor::NAME.to_owned(), web.clone().recipient()),
+            (TriggerManager::NAME.to_owned(), address_now(&trigger_manager)),
+            (AlertReceiver::NAME.to_owned(), address_now(&alert_receiver)),
+            (ImageProvider::NAME.to_owned(), address_now(&image_provider)),
+            (ProductMaker::NAME.to_owned(), address_now(&product_maker)),
+            (FscUploader::NAME.to_owned(), address_now(&uploader)),
+            (CalibrationMaster::NAME.to_owned(), address_now(&calibration_master)),
+            (StatusCollector::NAME.to_owned(), address_now(&status_collector)),
+            (WebActor::NAME.to_owned(), address_now(&web)),
         ];
-        hearts.extend(
-            instances.iter().map(|(name, address)| {
-                (Gp1Instance::actor_name(name), address.clone().recipient())
-            }),
-        );
+        for (name, instance) in &instances {
+            hearts.push((Gp1Instance::actor_name(name), address_now(instance)));
+        }
         let beats = Heartbeats::new(hearts);
         let asked = beats.clone();
         let asking = actix_rt::spawn(async move { asked.keep_asking().await });
@@ -420,6 +418,15 @@ impl Launcher {
         self.supervision.start(&arbiter.handle(), name, self.policy, mail, move |_| make(settings));
         self.arbiters.push(arbiter);
     }
+}
+
+/// How the signs of life reach an actor.
+fn address_now<A>(address: &Addr<A>) -> AddressNow
+where
+    A: Actor<Context = Context<A>> + Handler<Ping>,
+{
+    let address = address.clone();
+    Box::new(move || address.clone().recipient())
 }
 
 fn policy_of(config: &ControllerConfig) -> ChildPolicy {
