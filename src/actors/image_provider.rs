@@ -17,6 +17,7 @@ use crate::{
     model::{FrameIdentity, FrameState, UtcTime, metric},
     simulation::feed::{FeedError, FrameFeed},
     storage::{
+        disk::require_room,
         journal::{Journal, JournalError, frames},
         local::{LocalStorage, StorageError, move_file, sha256_of_file},
     },
@@ -33,6 +34,11 @@ use std::{
 
 /// Wall time after which a file that stays incomplete is set aside.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Room that must be there for each byte of an image before it is taken in: itself, its reduction with variance and mask, stacks, products.
+const ROOM_PER_BYTE: u64 = 8;
+/// And for the journal and what is small.
+const ROOM_BESIDES: u64 = 1 << 20;
 
 /// Where images come from.
 #[derive(Clone)]
@@ -367,6 +373,8 @@ fn read_and_place(
             ),
         }
     };
+    // On a full disk it waits where it is: nothing of it is begun that could only fail.
+    require_room(settings.storage.root(), ROOM_PER_BYTE * size + ROOM_BESIDES)?;
     let path = place(settings, file, &keywords.date_obs, &data_sha256, is_ours)?;
     Ok(Reading::Frame(Box::new(frames::ArrivedFrame {
         identity: FrameIdentity { name, data_sha256 },

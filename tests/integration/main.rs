@@ -3,3 +3,5 @@
 mod command_line;
 mod house;
 mod night;
+mod service;
+mod surroundings;
