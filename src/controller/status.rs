@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 /// The pages answer in milliseconds, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ async fn ask(config: &ControllerConfig) -> Result<Value, String> {
     if config.web.listen.port() == 0 {
         return Err("[web] listen has no fixed port to ask at".to_owned());
     }
-    let failed = |error: reqwest::Error| format!("{url} does not answer: {error}");
+    let failed = |error: reqwest::Error| format!("{url} does not answer: {}", with_causes(&error));
     let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(failed)?;
     let body = client.get(&url).send().await.map_err(failed)?.bytes().await.map_err(failed)?;
     let health: Value = serde_json::from_slice(&body)
@@ -138,6 +138,18 @@ fn without_answer(config: &ControllerConfig, why: &str) -> ControllerStatus {
         Err(error) => lines.push(error.to_string()),
     }
     ControllerStatus { healthy: false, state, lines, health: None }
+}
+
+/// An error with what caused it, which reqwest keeps apart.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// As a person says it.

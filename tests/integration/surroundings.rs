@@ -138,7 +138,7 @@ fn count(site: &Site, query: &str) -> i64 {
 /// A product that was made and not delivered, as the journal has it: its key and its SHA-256.
 fn put_into_outbox(site: &Site, number: usize) -> (String, String) {
     let card = ["QPO_GFT", "DT_GFT", "QF_GFT"][number];
-    let key = format!("{card}_FGFT_sb26110201_T005_v1");
+    let key = format!("{card}_FGFT_26110201_T005_v1");
     let content = format!("product {number}");
     let path = site.data().join(format!("products/{key}.fits"));
     fs::write(&path, &content).unwrap();

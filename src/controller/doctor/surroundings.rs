@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::{
     config::ControllerConfig,
+    controller::status::with_causes,
     model::UtcTime,
     storage::{directory_lock::DirectoryLock, disk::DiskSpace},
     web::health::{FEW_INODES, LITTLE_ROOM_BYTES, ROOM_BYTES},
@@ -187,7 +188,7 @@ pub(super) async fn science_centre(config: &ControllerConfig) -> Finding {
         Ok(answer) => Finding::ok(subject, format!("{url} answers ({})", answer.status())),
         Err(error) => Finding::failed(
             subject,
-            format!("{url}: {error}"),
+            with_causes(&error),
             "products wait in the outbox and lose nothing; see the network, then call the centre",
         ),
     }
