@@ -8,11 +8,16 @@ use crate::model::UtcTime;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
+use system_time::SteadyTime;
 use tokio::sync::{Notify, oneshot};
 
-/// The longest the real clock sleeps before it looks again: a step of the system clock is noticed within it.
+mod system_time;
+
+pub use system_time::{SystemTimeSource, TimeSource};
+
+/// The longest the real clock sleeps before it looks again: a forward step of the system clock is followed within it.
 const LONGEST_REAL_SLEEP: Duration = Duration::from_secs(5);
 /// The longest a simulation waits between two instants: gaps without events are skipped.
 const LONGEST_PACED_WAIT: Duration = Duration::from_secs(2);
@@ -29,7 +34,7 @@ pub struct Clock {
 
 #[derive(Debug)]
 enum Inner {
-    Real,
+    Real(SteadyTime),
     Simulated(Simulated),
 }
 
@@ -102,9 +107,22 @@ impl Simulated {
 }
 
 impl Clock {
-    /// The system's clock, in UTC.
+    /// The system's clock, in UTC: it follows forward steps of the system's clock and never goes back (`system_time`).
     pub fn real() -> Self {
-        Self { inner: Arc::new(Inner::Real) }
+        Self::real_from(Arc::new(SystemTimeSource::default()))
+    }
+
+    /// A real clock over another source of time, to try what a step of the system's clock does.
+    pub fn real_from(source: Arc<dyn TimeSource>) -> Self {
+        Self { inner: Arc::new(Inner::Real(SteadyTime::new(source))) }
+    }
+
+    /// Seconds by which this clock is ahead of the system's because that one went back; 0 for a simulated clock.
+    pub fn correction_seconds(&self) -> f64 {
+        match &*self.inner {
+            Inner::Real(time) => time.correction().as_secs_f64(),
+            Inner::Simulated(_) => 0.0,
+        }
     }
 
     /// A clock that stands at `start` until [`Clock::drive`] moves it. With `holds_for_work` false it runs free.
@@ -134,10 +152,7 @@ impl Clock {
     /// The present instant.
     pub fn now(&self) -> UtcTime {
         match &*self.inner {
-            Inner::Real => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                UtcTime::from_unix_microseconds(since.as_micros() as i64)
-            }
+            Inner::Real(time) => time.now(),
             Inner::Simulated(simulated) => simulated.lock().now,
         }
     }
@@ -145,7 +160,7 @@ impl Clock {
     /// Keeps the simulated clock where it is while the guard lives.
     pub fn hold(&self) -> WorkGuard {
         match &*self.inner {
-            Inner::Real => WorkGuard { clock: None },
+            Inner::Real(_) => WorkGuard { clock: None },
             Inner::Simulated(simulated) => {
                 simulated.lock().guards += 1;
                 WorkGuard { clock: Some(self.clone()) }
@@ -159,7 +174,7 @@ impl Clock {
     pub fn sleep_until(&self, instant: UtcTime) -> impl Future<Output = WorkGuard> + 'static {
         let clock = self.clone();
         let pending = match &*self.inner {
-            Inner::Real => None,
+            Inner::Real(_) => None,
             Inner::Simulated(simulated) => Some(simulated.register(instant)),
         };
         // For an instant that has passed, too: a caller that lets go of its own guard before the first poll leaves no gap.
@@ -196,7 +211,7 @@ impl Clock {
     /// What the clock waited for so far; zero for the real clock.
     pub fn hold_figures(&self) -> HoldFigures {
         match &*self.inner {
-            Inner::Real => HoldFigures::default(),
+            Inner::Real(_) => HoldFigures::default(),
             Inner::Simulated(simulated) => simulated.lock().figures.clone(),
         }
     }
@@ -404,5 +419,65 @@ mod tests {
             _guard = story => (),
         }
         assert_eq!(clock.now(), start().plus_seconds(2.0));
+    }
+
+    /// A source whose system time is set by hand over a monotonic time that runs.
+    #[derive(Debug)]
+    struct Stepped {
+        began: Instant,
+        offset_seconds: Mutex<i64>,
+    }
+
+    impl TimeSource for Stepped {
+        fn system(&self) -> Duration {
+            let steady = Duration::from_secs(1_800_000_000) + self.began.elapsed();
+            let offset = *self.offset_seconds.lock().unwrap();
+            if offset < 0 {
+                steady - Duration::from_secs(offset.unsigned_abs())
+            } else {
+                steady + Duration::from_secs(offset.unsigned_abs())
+            }
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.began.elapsed()
+        }
+    }
+
+    fn stepped() -> (Arc<Stepped>, Clock) {
+        let source = Arc::new(Stepped { began: Instant::now(), offset_seconds: Mutex::new(0) });
+        (source.clone(), Clock::real_from(source))
+    }
+
+    /// Waiting out an hour that was put in between would end the test by its patience.
+    const TEST_PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn an_hour_back_delays_no_deadline_and_time_does_not_run_backwards() {
+        let (source, clock) = stepped();
+        let due = clock.now().plus_seconds(0.3);
+        let deadline = clock.sleep_until(due);
+        let before = clock.now();
+        *source.offset_seconds.lock().unwrap() = -3600;
+        assert!(clock.now() >= before);
+        assert!((clock.correction_seconds() - 3600.0).abs() < 1.0);
+        tokio::time::timeout(TEST_PATIENCE, deadline).await.unwrap();
+        assert!(clock.now() >= due);
+        // Put right again, nothing is left of it.
+        *source.offset_seconds.lock().unwrap() = 0;
+        let _ = clock.now();
+        assert!(clock.correction_seconds() < 1.0);
+        assert!(clock.now().seconds_since(due) < 60.0);
+    }
+
+    #[tokio::test]
+    async fn an_hour_forward_makes_due_what_lies_within_it() {
+        let (source, clock) = stepped();
+        let due = clock.now().plus_seconds(1800.0);
+        let deadline = clock.sleep_until(due);
+        *source.offset_seconds.lock().unwrap() = 3600;
+        tokio::time::timeout(TEST_PATIENCE, deadline).await.unwrap();
+        assert!(clock.now() >= due);
+        assert_eq!(clock.correction_seconds(), 0.0);
     }
 }

@@ -5,6 +5,7 @@ mod alert_subscription;
 pub mod calibration_master;
 pub mod fsc_uploader;
 pub mod gp1_instance;
+pub mod heartbeat;
 pub mod image_provider;
 pub mod messages;
 mod nudge;

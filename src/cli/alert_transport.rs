@@ -8,7 +8,7 @@ use super::{
 use crate::{
     alerts::{self, Decision, PacketTable, SubscriberSettings, SubscriptionEvent, VoEvent, follow},
     clock::Clock,
-    config::{AlertsSettings, is_host_and_port},
+    config::{AlertsSettings, LogSettings, is_host_and_port},
     model::UtcTime,
     storage::local::{sha256_of_bytes, write_atomically},
 };
@@ -83,7 +83,7 @@ pub struct SubscribeArguments {
 }
 
 pub fn subscribe(arguments: SubscribeArguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "info");
+    logging::install(&arguments.log, "info", &LogSettings::default())?;
     if let Some(wrong) = arguments.remote.iter().find(|remote| !is_host_and_port(remote)) {
         return Err(Failure::Usage(anyhow!("--remote {wrong}: expected host:port")));
     }

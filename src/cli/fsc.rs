@@ -12,7 +12,9 @@ use crate::{
         server::{ReceiverSettings, start},
         tls::TlsIdentity,
     },
+    storage::directory_lock::DirectoryLock,
 };
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,11 +56,11 @@ pub struct ServeArguments {
 
 pub fn run(command: FscCommand) -> Result<(), Failure> {
     let FscCommand::Serve(arguments) = command;
-    logging::install(&arguments.log, "info");
     let config = match &arguments.config {
         Some(file) => ControllerConfig::read(file).map_err(super::config::failure)?,
         None => ControllerConfig::embedded().map_err(super::config::failure)?,
     };
+    let log_file = logging::install(&arguments.log, "info", &config.log)?;
     let directory = arguments
         .directory
         .or_else(|| config.fsc.receiver_directory.clone())
@@ -77,6 +79,10 @@ pub fn run(command: FscCommand) -> Result<(), Failure> {
         now: Arc::new(move || clock.now()),
     };
     actix_rt::System::new().block_on(async move {
+        logging::follow_hangups(log_file)?;
+        std::fs::create_dir_all(&settings.directory)
+            .with_context(|| settings.directory.display().to_string())?;
+        let _lock = DirectoryLock::take(&settings.directory, "fsc serve")?;
         let mut terminate = signal(SignalKind::terminate())?;
         let receiver = start(settings).await?;
         eprintln!("receiver: {scheme}://{}/upload-product", receiver.address());

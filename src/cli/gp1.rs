@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ConfigPaths, Gp1Config, PathMap, PathRule, PipelineSet},
+    config::{ConfigPaths, Gp1Config, LogSettings, PathMap, PathRule, PipelineSet},
     gp1::{
         batch::run_pipeline,
         router::Route,
@@ -70,7 +70,7 @@ pub struct PipelineArguments {
 }
 
 pub fn gp1(arguments: Gp1Arguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "info");
+    logging::install(&arguments.log, "info", &LogSettings::default())?;
     let paths = PathMap { rules: arguments.path_map };
     let mut config = Gp1Config::read(&arguments.config).map_err(super::config::failure)?;
     config.map_paths(&paths);
@@ -147,7 +147,7 @@ fn stop_on_signals(stop: Arc<AtomicBool>) -> Result<(), Failure> {
 }
 
 pub fn pipeline(arguments: PipelineArguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "warn");
+    logging::install(&arguments.log, "warn", &LogSettings::default())?;
     let paths = PathMap { rules: arguments.path_map };
     let mut set = PipelineSet::read(&arguments.config).map_err(super::config::failure)?;
     set.map_paths(&paths);

@@ -7,8 +7,10 @@ mod alert;
 mod alert_transport;
 mod batch_tools;
 mod config;
+mod doctor;
 mod fsc;
 mod gp1;
+mod log_file;
 mod logging;
 mod module;
 mod products;
@@ -61,6 +63,10 @@ enum Command {
     Fsc(fsc::FscCommand),
     /// Look through files from outside: which are frames, which would be set aside, and why
     Screen(screen::ScreenArguments),
+    /// Look at everything a run needs, and say what to do
+    Doctor(doctor::DoctorArguments),
+    /// Ask a running controller how it is
+    Status(doctor::StatusArguments),
     /// Configuration files: check them
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -146,6 +152,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Products(command) => products::run(command),
         Command::Fsc(command) => fsc::run(command),
         Command::Screen(arguments) => screen::run(arguments),
+        Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Status(arguments) => doctor::status(arguments),
         Command::Config(command) => config::run(command),
     };
     match outcome {

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     config::{
-        ConfigError, ConfigPaths, InputAndOutput, ModuleConfig, PathMap, PathRule, PipelineSet,
+        ConfigError, ConfigPaths, InputAndOutput, LogSettings, ModuleConfig, PathMap, PathRule,
+        PipelineSet,
     },
     gp1::batch::run_module,
 };
@@ -38,7 +39,7 @@ pub struct ModuleArguments {
 }
 
 pub fn run(module: Module, arguments: ModuleArguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "warn");
+    logging::install(&arguments.log, "warn", &LogSettings::default())?;
     let mut set =
         PipelineSet::embedded(Path::new("pipelines/svom")).map_err(super::config::failure)?;
     if let Some(file) = &arguments.config {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     actors::supervision::Fault,
-    config::SimulationConfig,
+    config::{LogSettings, SimulationConfig},
     controller::{
         night_directory::NightDirectoryError,
         simulated_night::{FaultOrder, NightError, NightWatcher},
@@ -103,7 +103,7 @@ fn order(fault: Fault, text: &str) -> Result<FaultOrder, ()> {
 }
 
 pub fn simulate(arguments: SimulateArguments) -> Result<(), Failure> {
-    logging::install(&arguments.log, "warn");
+    logging::install(&arguments.log, "warn", &LogSettings::default())?;
     let mut config = match &arguments.config {
         Some(file) => SimulationConfig::read(file).map_err(super::config::failure)?,
         None => SimulationConfig::default(),

@@ -5,6 +5,7 @@ use super::{
     alerts::AlertsSettings,
     embedded::embedded,
     error::{ConfigError, Problem},
+    log::LogSettings,
     path_map::ConfigPaths,
     toml_reader::{Checks, parse, read_text},
 };
@@ -36,6 +37,7 @@ pub struct ControllerConfig {
     pub calibration: CalibrationSettings,
     pub supervision: SupervisionSettings,
     pub workers: WorkersSettings,
+    pub log: LogSettings,
 }
 
 /// Who and where the telescope is.
@@ -385,6 +387,7 @@ impl ControllerConfig {
             longest >= first,
             &expected,
         )?;
+        self.log.check(checks)?;
         checks.range(
             "supervision.answer_timeout_seconds",
             self.supervision.answer_timeout_seconds,
@@ -439,6 +442,7 @@ impl ConfigPaths for ControllerConfig {
             &mut self.fsc.receiver_directory,
             &mut self.status.incoming,
             &mut self.catalogue.file,
+            &mut self.log.file,
         ];
         let mut paths = vec![&mut self.data.directory];
         paths.extend(optional.into_iter().flatten());
@@ -508,6 +512,7 @@ mod tests {
             },
             status: StatusSettings { incoming: Some("x".into()), ..Default::default() },
             catalogue: CatalogueSettings { file: Some("x".into()), ..Default::default() },
+            log: LogSettings { file: Some("x".into()), ..Default::default() },
             ..Default::default()
         };
         let table = toml::Table::try_from(everything).unwrap();

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod error;
 pub mod gp1;
 pub mod ini;
+mod log;
 pub mod modules;
 pub mod network;
 pub mod path_map;
@@ -24,6 +25,7 @@ pub use controller::ControllerConfig;
 pub use embedded::{embedded, embedded_paths};
 pub use error::{ConfigError, ConfigErrorKind, Problem};
 pub use gp1::{Gp1Config, PipelineSection, ProcessingStrategy};
+pub use log::LogSettings;
 pub use modules::{
     AlignmentConfig, AstrometryConfig, CalibrationChoice, FindstarsConfig, InputAndOutput,
     ModuleConfig, PhotometryConfig, ReductionConfig, StackingConfig, SummaryConfig,

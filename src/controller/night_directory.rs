@@ -1,10 +1,14 @@
 //! The directory of a simulated night: what it was run with, whether it is finished, where things lie.
 
-use crate::storage::local::{StorageError, make_directory, sha256_of_bytes, write_atomically};
+use crate::storage::{
+    directory_lock::{self, DirectoryLock, LockError},
+    local::{StorageError, make_directory, sha256_of_bytes, write_atomically},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,8 @@ pub enum NightDirectoryError {
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
@@ -34,11 +40,12 @@ struct NightFile {
     settings: serde_json::Value,
 }
 
-/// An opened directory of a night.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An opened directory of a night; while it is open, no other process has it.
+#[derive(Debug, Clone)]
 pub struct NightDirectory {
     root: PathBuf,
     is_resumed: bool,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl NightDirectory {
@@ -50,6 +57,12 @@ impl NightDirectory {
     ) -> Result<Self, NightDirectoryError> {
         let file = root.join("night.json");
         let fingerprint = sha256_of_bytes(settings.to_string().as_bytes());
+        if read(&file)?.is_none() && root.exists() && !is_empty(root)? {
+            return Err(NightDirectoryError::Foreign { path: root.to_owned() });
+        }
+        make_directory(root)?;
+        let lock = Arc::new(DirectoryLock::take(root, "simulate")?);
+        // Read under the lock: the night may have been finished meanwhile.
         let known = read(&file)?;
         if fresh && known.is_some() {
             throw_away_all_but(&file, root)?;
@@ -60,11 +73,8 @@ impl NightDirectory {
             if known.fingerprint != fingerprint {
                 return Err(NightDirectoryError::OtherConfiguration { path: root.to_owned() });
             }
-            return Ok(Self { root: root.to_owned(), is_resumed: true });
-        } else if root.exists() && !is_empty(root)? {
-            return Err(NightDirectoryError::Foreign { path: root.to_owned() });
+            return Ok(Self { root: root.to_owned(), is_resumed: true, _lock: lock });
         }
-        make_directory(root)?;
         let begun = NightFile {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint,
@@ -72,7 +82,7 @@ impl NightDirectory {
             settings: settings.clone(),
         };
         write(&file, &begun)?;
-        Ok(Self { root: root.to_owned(), is_resumed: false })
+        Ok(Self { root: root.to_owned(), is_resumed: false, _lock: lock })
     }
 
     /// Marks the night finished and writes its report.
@@ -123,14 +133,19 @@ impl NightDirectory {
     }
 }
 
-/// Whether there is nothing but, at most, the file that says how a night was begun, half written when the program ended.
+/// Whether there is nothing but, at most, what a beginning that was cut off leaves: the lock, and the file that says how a night was
+/// begun, half written.
 fn is_empty(directory: &Path) -> Result<bool, StorageError> {
-    Ok(entries(directory)?.iter().all(|path| path.ends_with("night.json.tmp")))
+    let beginnings = ["night.json.tmp", directory_lock::FILE_NAME];
+    Ok(entries(directory)?.iter().all(|path| beginnings.iter().any(|name| path.ends_with(name))))
 }
 
 /// Empties a night's directory. The file that says that it is one stays: emptying that was cut off can be begun again.
 fn throw_away_all_but(kept: &Path, root: &Path) -> Result<(), StorageError> {
-    for path in entries(root)?.iter().filter(|path| *path != kept) {
+    for path in &entries(root)? {
+        if path == kept || path.ends_with(directory_lock::FILE_NAME) {
+            continue;
+        }
         let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         removed.map_err(|source| StorageError { path: path.clone(), source })?;
     }
@@ -170,19 +185,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("night");
         let settings = json!({"seed": 1});
-        let night = NightDirectory::open(&root, &settings, false).unwrap();
+        let open =
+            |settings: &serde_json::Value, fresh| NightDirectory::open(&root, settings, fresh);
+        let night = open(&settings, false).unwrap();
         assert!(!night.is_resumed());
-        assert!(NightDirectory::open(&root, &settings, false).unwrap().is_resumed());
+        for fresh in [false, true] {
+            assert!(matches!(
+                open(&settings, fresh),
+                Err(NightDirectoryError::Lock(LockError::Held { .. }))
+            ));
+        }
+        drop(night);
+        let night = open(&settings, false).unwrap();
+        assert!(night.is_resumed());
+        drop(night);
         assert!(matches!(
-            NightDirectory::open(&root, &json!({"seed": 2}), false),
+            open(&json!({"seed": 2}), false),
             Err(NightDirectoryError::OtherConfiguration { .. })
         ));
+        let night = open(&settings, false).unwrap();
         night.finish(&json!({"ok": true})).unwrap();
-        assert!(matches!(
-            NightDirectory::open(&root, &settings, false),
-            Err(NightDirectoryError::Finished { .. })
-        ));
-        assert!(!NightDirectory::open(&root, &settings, true).unwrap().is_resumed());
+        drop(night);
+        assert!(matches!(open(&settings, false), Err(NightDirectoryError::Finished { .. })));
+        assert!(!open(&settings, true).unwrap().is_resumed());
     }
 
     #[test]

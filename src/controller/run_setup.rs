@@ -14,6 +14,7 @@ use crate::{
     config::{ConfigError, ControllerConfig, Gp1Config, PathMap, read_bounded},
     products::{DescriptorError, DescriptorSet},
     storage::{
+        directory_lock::{DirectoryLock, LockError},
         journal::{Journal, JournalError},
         local::{LocalStorage, StorageError},
     },
@@ -52,6 +53,8 @@ pub enum RunSetupError {
     #[error(transparent)]
     Catalogue(#[from] LocalCatalogueError),
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -76,8 +79,8 @@ impl From<AssemblyError> for RunSetupError {
     }
 }
 
-/// Reads everything a run needs; nothing is started yet.
-pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupError> {
+/// The configuration of a run, with every path that it names there.
+pub fn configuration(options: &RunOptions) -> Result<ControllerConfig, RunSetupError> {
     let mut config = match &options.config {
         Some(file) => {
             let config = ControllerConfig::read(file)?;
@@ -92,7 +95,13 @@ pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupEr
     if let Some(data) = &options.data {
         config.data.directory = data.clone();
     }
+    Ok(config)
+}
+
+/// Opens and reads everything a run needs; nothing is started yet.
+pub fn parts_for_run(config: ControllerConfig) -> Result<ControllerParts, RunSetupError> {
     let storage = LocalStorage::open(&config.data.directory)?;
+    let lock = DirectoryLock::take(storage.root(), "run")?;
     let journal = Journal::open(&storage.journal())?;
     let keywords = keyword_map(&config)?;
     let gp1 = match &config.gp1.config {
@@ -130,6 +139,7 @@ pub fn parts_for_run(options: &RunOptions) -> Result<ControllerParts, RunSetupEr
         clock,
         journal,
         storage,
+        lock,
         keywords,
         instances: pipelines.instances,
         router: pipelines.router,

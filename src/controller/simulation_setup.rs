@@ -29,6 +29,7 @@ use crate::{
         truth::write_catalogue,
     },
     storage::{
+        directory_lock::{DirectoryLock, LockError},
         journal::{Journal, JournalError, events},
         local::{LocalStorage, StorageError},
     },
@@ -90,6 +91,8 @@ pub enum SetupError {
     #[error(transparent)]
     Catalogue(#[from] LocalCatalogueError),
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -126,6 +129,7 @@ pub async fn simulate_night(
         Some(archive) => plan_archive(&options, archive, &directory, store.clone(), &keywords)?,
     };
     let storage = LocalStorage::open(&directory.data())?;
+    let lock = DirectoryLock::take(storage.root(), "simulate")?;
     let journal = Journal::open(&storage.journal())?;
     let reached = journal.read(|c| events::note(c, INSTANT_NOTE)).await?;
     let start = reached
@@ -163,6 +167,7 @@ pub async fn simulate_night(
         clock,
         journal,
         storage,
+        lock,
         catalogue,
         keywords,
         instances: pipelines.instances,

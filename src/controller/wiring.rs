@@ -6,6 +6,7 @@ use crate::{
         calibration_master::{CalibrationMaster, CalibrationMasterSettings},
         fsc_uploader::{FscUploader, FscUploaderSettings},
         gp1_instance::{Gp1Instance, Gp1InstanceSettings, InstanceFactory},
+        heartbeat::{AddressNow, Heartbeats, Ping},
         image_provider::{ImageProvider, ImageProviderSettings, ImageSource, Intake, IntakeRules},
         messages::Nudge,
         pool::WorkerPool,
@@ -26,6 +27,7 @@ use crate::{
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
     products::{DescriptorSet, ProductSettings},
     storage::{
+        directory_lock::DirectoryLock,
         journal::Journal,
         local::{LocalStorage, sha256_of_bytes},
     },
@@ -64,6 +66,8 @@ pub struct ControllerParts {
     pub clock: Clock,
     pub journal: Journal,
     pub storage: LocalStorage,
+    /// On the local data storage, for as long as the controller lives.
+    pub lock: DirectoryLock,
     pub catalogue: Arc<dyn Catalogue>,
     pub keywords: KeywordMap,
     /// In the order of gp1.cfg, which is the order of routing.
@@ -95,11 +99,14 @@ pub enum ControllerError {
 /// A running controller.
 pub struct Controller {
     supervision: Supervision,
-    /// Asks the actors for signs of life.
+    /// Asks the threads of the actors for signs of life, and replaces those that hang.
     watching: actix_rt::task::JoinHandle<()>,
+    beats: Heartbeats,
+    asking: actix_rt::task::JoinHandle<()>,
     alert_address: SocketAddr,
     web_address: SocketAddr,
     web_running: Arc<Mutex<Option<crate::web::server::RunningWeb>>>,
+    _lock: DirectoryLock,
     /// Keeps every mailbox connected for as long as the controller lives.
     _addresses: Addresses,
 }
@@ -280,14 +287,33 @@ impl Controller {
         };
         launcher.launch(AlertReceiver::NAME, alert_mail, settings, AlertReceiver::new);
 
+        let mut hearts = vec![
+            (TriggerManager::NAME.to_owned(), address_now(&trigger_manager)),
+            (AlertReceiver::NAME.to_owned(), address_now(&alert_receiver)),
+            (ImageProvider::NAME.to_owned(), address_now(&image_provider)),
+            (ProductMaker::NAME.to_owned(), address_now(&product_maker)),
+            (FscUploader::NAME.to_owned(), address_now(&uploader)),
+            (CalibrationMaster::NAME.to_owned(), address_now(&calibration_master)),
+            (StatusCollector::NAME.to_owned(), address_now(&status_collector)),
+            (WebActor::NAME.to_owned(), address_now(&web)),
+        ];
+        for (name, instance) in &instances {
+            hearts.push((Gp1Instance::actor_name(name), address_now(instance)));
+        }
+        let beats = Heartbeats::new(hearts);
+        let asked = beats.clone();
+        let asking = actix_rt::spawn(async move { asked.keep_asking().await });
+
         let web_running = Arc::new(Mutex::new(None));
         let published = supervision.clone();
+        let answers = beats.clone();
         let settings = WebActorSettings {
             listener: Arc::new(web_listener),
             sources: StatusSources {
                 journal: journal.clone(),
                 clock: clock.clone(),
                 actors: Arc::new(move || published.snapshot()),
+                answers: Arc::new(move || answers.answers()),
                 program: Program::this(),
                 mode: parts.mode,
                 started_at: parts.started_at,
@@ -303,9 +329,12 @@ impl Controller {
         Ok(Self {
             watching: actix_rt::spawn(supervision.clone().watch()),
             supervision,
+            beats,
+            asking,
             alert_address,
             web_address,
             web_running,
+            _lock: parts.lock,
             _addresses: Addresses {
                 _trigger_manager: trigger_manager,
                 _alert_receiver: alert_receiver,
@@ -340,6 +369,11 @@ impl Controller {
         self.supervision.clone()
     }
 
+    /// The signs of life of the actors.
+    pub fn heartbeats(&self) -> Heartbeats {
+        self.beats.clone()
+    }
+
     /// Waits until an actor has failed too often.
     pub async fn escalated(&self) -> Escalation {
         let mut escalations = self.supervision.escalations();
@@ -368,6 +402,7 @@ impl Controller {
             tracing::warn!("the pages did not close in time");
         }
         self.watching.abort();
+        self.asking.abort();
         self.supervision.stop_all();
     }
 }
@@ -386,6 +421,15 @@ impl Launcher {
     {
         self.supervision.start(name, self.policy, mail, move || make(settings.clone()));
     }
+}
+
+/// How the signs of life reach an actor.
+fn address_now<A>(post: &Post<A>) -> AddressNow
+where
+    A: Actor<Context = Context<A>> + Handler<Ping>,
+{
+    let post = post.clone();
+    Box::new(move || post.address().recipient())
 }
 
 fn policy_of(config: &ControllerConfig) -> ChildPolicy {

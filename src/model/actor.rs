@@ -15,6 +15,16 @@ pub enum ActorState {
     GaveUp,
 }
 
+/// The last sign of life of an actor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActorAnswer {
+    pub name: String,
+    /// Wall seconds since it answered.
+    pub age_seconds: f64,
+    /// It has not answered for so long that its thread must be blocked.
+    pub is_hung: bool,
+}
+
 /// One supervised actor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActorSnapshot {

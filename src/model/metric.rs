@@ -30,6 +30,8 @@ pub const OUTBOX_DEPTH: &str = "gic_outbox_depth";
 pub const ACTOR_RESTARTS: &str = "gic_actor_restarts_total";
 /// 1 while an actor runs, by `actor`.
 pub const ACTOR_UP: &str = "gic_actor_up";
+/// Wall seconds since an actor last answered, by `actor`.
+pub const ACTOR_ANSWER_AGE: &str = "gic_actor_answer_age_seconds";
 /// Telemetry messages dropped on a full mailbox, by `receiver`.
 pub const MESSAGES_DROPPED: &str = "gic_messages_dropped_total";
 /// Hung worker threads that were replaced, by `pool`.
@@ -39,8 +41,20 @@ pub const MASTERS: &str = "gic_masters_total";
 /// Status files written.
 pub const STATUS_FILES: &str = "gic_status_files_total";
 
+/// Clock seconds that the oldest product in the outbox has waited.
+pub const OUTBOX_AGE: &str = "gic_outbox_age_seconds";
+/// Bytes an ordinary user can still write in the data directory.
+pub const DATA_FREE_BYTES: &str = "gic_data_free_bytes";
+/// Files that can still be made in the data directory.
+pub const DATA_FREE_INODES: &str = "gic_data_free_inodes";
+/// Seconds by which the controller's clock is ahead of the system's, which was put back.
+pub const CLOCK_CORRECTION: &str = "gic_clock_correction_seconds";
+
+/// Lines that could not be written to the log file.
+pub const LOG_LINES_LOST: &str = "gic_log_lines_lost_total";
+
 /// What each metric means: name, sort, help text. The sort is `counter`, `gauge` or `histogram`.
-pub const DESCRIPTIONS: [(&str, &str, &str); 20] = [
+pub const DESCRIPTIONS: [(&str, &str, &str); 26] = [
     (ALERTS_RECEIVED, "counter", "Packets received, by source and result"),
     (ALERT_LAST_RECEIVED, "gauge", "Unix time of the last packet received"),
     (ALERT_AGE, "gauge", "Seconds of clock time since the last packet was received"),
@@ -60,5 +74,11 @@ pub const DESCRIPTIONS: [(&str, &str, &str); 20] = [
     (WORKERS_REPLACED, "counter", "Hung worker threads that were replaced, by pool"),
     (MASTERS, "counter", "Calibration masters by kind and result"),
     (STATUS_FILES, "counter", "Status files written"),
+    (ACTOR_ANSWER_AGE, "gauge", "Wall seconds since an actor last answered"),
+    (OUTBOX_AGE, "gauge", "Seconds the oldest product has waited for its receipt"),
+    (DATA_FREE_BYTES, "gauge", "Bytes free where the data lie"),
+    (DATA_FREE_INODES, "gauge", "Files that can still be made where the data lie"),
+    (CLOCK_CORRECTION, "gauge", "Seconds by which the clock is ahead of the system's"),
+    (LOG_LINES_LOST, "counter", "Lines that could not be written to the log file"),
     ("gic_build_info", "gauge", "Version of the program, always 1"),
 ];

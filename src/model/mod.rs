@@ -19,7 +19,7 @@ pub mod source;
 pub mod time;
 pub mod trigger;
 
-pub use actor::{ActorSnapshot, ActorState};
+pub use actor::{ActorAnswer, ActorSnapshot, ActorState};
 pub use analysis::{
     AnalysisResult, Degradation, FilterLimit, FrameUse, ListedCandidate, Provenance,
 };

@@ -106,7 +106,12 @@ impl LocalStorage {
     }
 
     pub fn journal(&self) -> PathBuf {
-        self.root.join("gic.sqlite")
+        Self::journal_in(&self.root)
+    }
+
+    /// The journal of the storage at `root`, which need not be there.
+    pub fn journal_in(root: &Path) -> PathBuf {
+        root.join("gic.sqlite")
     }
 
     /// Moves a file to `quarantine/<reason>/` with a JSON beside it that says why. `reason` is a short word of ours. A file that an

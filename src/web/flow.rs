@@ -4,9 +4,15 @@ use super::status::StatusSources;
 use crate::{
     model::{
         ActorState, UtcTime,
-        metric::{ACTOR_UP, ALERT_AGE, ALERT_LAST_RECEIVED, OUTBOX_DEPTH, QUEUE_DEPTH},
+        metric::{
+            ACTOR_UP, ALERT_AGE, ALERT_LAST_RECEIVED, CLOCK_CORRECTION, DATA_FREE_BYTES,
+            DATA_FREE_INODES, OUTBOX_AGE, OUTBOX_DEPTH, QUEUE_DEPTH,
+        },
     },
-    storage::journal::{JournalError, alerts, frames, products},
+    storage::{
+        disk::DiskSpace,
+        journal::{JournalError, alerts, frames, products},
+    },
 };
 use metrics::gauge;
 
@@ -16,6 +22,8 @@ pub(super) struct Flow {
     pub last_frame_at: Option<UtcTime>,
     /// Products waiting for their receipt.
     pub outbox_depth: u64,
+    /// DATE of the product that has waited longest.
+    pub outbox_since: Option<UtcTime>,
     /// Frames waiting by instance; calibration frames, which wait for the end of the night, are not among them.
     pub waiting_frames: Vec<(String, u64)>,
 }
@@ -33,6 +41,7 @@ impl Flow {
                     last_alert_at: alerts::last_received_at(connection)?,
                     last_frame_at: newest_frame.first().map(|frame| frame.arrived_at),
                     outbox_depth: products::outbox_depth(connection)?,
+                    outbox_since: products::outbox_since(connection)?,
                     waiting_frames: waiting_frames(&frames::counts(connection)?),
                 })
             })
@@ -51,6 +60,17 @@ impl Flow {
             None => gauge!(ALERT_AGE).set(f64::NAN),
         }
         gauge!(OUTBOX_DEPTH).set(self.outbox_depth as f64);
+        let age = self.outbox_since.map_or(0.0, |since| now.seconds_since(since).max(0.0));
+        gauge!(OUTBOX_AGE).set(age);
+        gauge!(CLOCK_CORRECTION).set(sources.clock.correction_seconds());
+        if let Ok(space) = DiskSpace::of(&sources.directory) {
+            gauge!(DATA_FREE_BYTES).set(space.free_bytes as f64);
+            if let Some(inodes) = space.free_inodes {
+                gauge!(DATA_FREE_INODES).set(inodes as f64);
+            }
+        }
+        // Reading the answers brings their gauges up to date.
+        let _ = (sources.answers)();
         gauge!(QUEUE_DEPTH, "queue" => "outbox").set(self.outbox_depth as f64);
         for (instance, waiting) in &self.waiting_frames {
             gauge!(QUEUE_DEPTH, "queue" => instance.clone()).set(*waiting as f64);

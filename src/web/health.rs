@@ -2,8 +2,8 @@
 
 use super::{flow::Flow, status::StatusSources, view::rounded};
 use crate::{
-    model::{ActorState, UtcTime},
-    storage::journal::JournalError,
+    model::{ActorAnswer, ActorState, UtcTime},
+    storage::{disk::DiskSpace, journal::JournalError},
 };
 use serde::Serialize;
 use std::{future::Future, time::Duration};
@@ -11,12 +11,24 @@ use std::{future::Future, time::Duration};
 /// A journal that does not answer within it is as good as gone.
 pub const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Below it the disk counts as full: an image of 4096² and what is made of it would not find room.
+pub const LITTLE_ROOM_BYTES: u64 = 256 << 20;
+/// Below it somebody should make room.
+pub const ROOM_BYTES: u64 = 4 << 30;
+pub const FEW_INODES: u64 = 10_000;
+/// A product that waits longer says that the science centre is out of reach.
+pub const OLD_OUTBOX_SECONDS: f64 = 600.0;
+/// Corrections of a second are daily work of NTP.
+const LARGE_CORRECTION_SECONDS: f64 = 2.0;
+
 /// Answer of `/health`: 200 when healthy, else 503.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HealthReport {
     pub healthy: bool,
     /// What is wrong, one sentence each.
     pub reasons: Vec<String>,
+    /// What will be wrong if nobody looks after it, one sentence each.
+    pub warnings: Vec<String>,
     pub now: UtcTime,
     pub actors_running: usize,
     pub actors_in_all: usize,
@@ -26,9 +38,17 @@ pub struct HealthReport {
     pub last_frame_age_seconds: Option<f64>,
     /// Products waiting for their receipt.
     pub outbox_depth: Option<u64>,
+    /// Clock seconds since the oldest of them was made.
+    pub outbox_age_seconds: Option<f64>,
+    /// Wall seconds since each actor gave a sign of life.
+    pub answers: Vec<ActorAnswer>,
+    /// Bytes that can still be written where the data lie.
+    pub free_bytes: Option<u64>,
+    /// Seconds by which the clock is ahead of the system's, which was put back.
+    pub clock_correction_seconds: Option<f64>,
 }
 
-/// Healthy when every actor runs and the journal answers within [`JOURNAL_TIMEOUT`].
+/// Healthy when every actor runs and answers, the journal answers within [`JOURNAL_TIMEOUT`], and there is room on the disk.
 pub async fn health(sources: &StatusSources) -> HealthReport {
     judge(sources, Flow::read(sources), JOURNAL_TIMEOUT).await
 }
@@ -64,17 +84,68 @@ async fn judge(
         let cause = actor.last_exit.as_deref().map(|cause| format!(": {cause}"));
         reasons.push(format!("actor {} {said}{}", actor.name, cause.unwrap_or_default()));
     }
+    let answers = (sources.answers)();
+    for silent in answers.iter().filter(|answer| answer.is_hung) {
+        reasons.push(format!(
+            "actor {} has not answered for {:.0} s: its thread is blocked",
+            silent.name, silent.age_seconds
+        ));
+    }
+    let mut warnings = Vec::new();
+    let space = DiskSpace::of(&sources.directory).ok();
+    if let Some(space) = &space {
+        look_at_disk(space, &mut reasons, &mut warnings);
+    }
     let now = sources.clock.now();
+    let outbox_age =
+        flow.as_ref().and_then(|flow| flow.outbox_since).map(|since| now.seconds_since(since));
+    if let (Some(age), Some(flow)) = (outbox_age, &flow)
+        && age > OLD_OUTBOX_SECONDS
+    {
+        warnings.push(format!(
+            "{} products wait for the science centre, the oldest for {age:.0} s",
+            flow.outbox_depth
+        ));
+    }
+    let correction = sources.clock.correction_seconds();
+    if correction > LARGE_CORRECTION_SECONDS {
+        warnings.push(format!(
+            "the system clock was put back: the controller's clock is {correction:.0} s ahead of it"
+        ));
+    }
     let age = |instant: UtcTime| rounded(now.seconds_since(instant), 3);
     HealthReport {
         healthy: reasons.is_empty(),
         reasons,
+        warnings,
         now,
         actors_running: actors.iter().filter(|one| one.state == ActorState::Running).count(),
         actors_in_all: actors.len(),
         alert_age_seconds: flow.as_ref().and_then(|flow| flow.last_alert_at).and_then(age),
         last_frame_age_seconds: flow.as_ref().and_then(|flow| flow.last_frame_at).and_then(age),
         outbox_depth: flow.map(|flow| flow.outbox_depth),
+        outbox_age_seconds: outbox_age.and_then(|age| rounded(age, 3)),
+        answers,
+        free_bytes: space.map(|space| space.free_bytes),
+        clock_correction_seconds: rounded(correction, 3),
+    }
+}
+
+fn look_at_disk(space: &DiskSpace, reasons: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let megabytes = space.free_bytes >> 20;
+    if space.is_read_only {
+        reasons.push("the data directory is on a read-only file system".to_owned());
+    } else if space.free_bytes < LITTLE_ROOM_BYTES {
+        reasons.push(format!("the disk is full: {megabytes} MiB are free"));
+    } else if space.free_bytes < ROOM_BYTES {
+        warnings.push(format!("the disk is nearly full: {megabytes} MiB are free"));
+    }
+    match space.free_inodes {
+        Some(0) => reasons.push("no file can be made any more: no inodes are free".to_owned()),
+        Some(few) if few < FEW_INODES => {
+            warnings.push(format!("only {few} more files can be made (inodes)"));
+        }
+        _ => {}
     }
 }
 

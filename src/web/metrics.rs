@@ -4,9 +4,10 @@
 //! beforehand: a rate or an alarm on a metric that is born with its first event misses that event.
 
 use crate::model::metric::{
-    ACTOR_RESTARTS, ACTOR_UP, ALERT_ACKNOWLEDGE, ALERT_AGE, ALERT_BROKERS_AWAY,
-    ALERT_LAST_RECEIVED, ALERTS_RECEIVED, DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES,
-    MASTERS, MESSAGES_DROPPED, OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
+    ACTOR_ANSWER_AGE, ACTOR_RESTARTS, ACTOR_UP, ALERT_ACKNOWLEDGE, ALERT_AGE, ALERT_BROKERS_AWAY,
+    ALERT_LAST_RECEIVED, ALERTS_RECEIVED, CLOCK_CORRECTION, DATA_FREE_BYTES, DATA_FREE_INODES,
+    DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES, LOG_LINES_LOST, MASTERS,
+    MESSAGES_DROPPED, OUTBOX_AGE, OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
 };
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -151,11 +152,17 @@ fn register() {
         counter!(UPLOADS, "result" => result).absolute(0);
     }
     gauge!(OUTBOX_DEPTH).set(0.0);
+    gauge!(OUTBOX_AGE).set(0.0);
+    gauge!(CLOCK_CORRECTION).set(0.0);
+    // Until it is measured nothing is known, and zero would be an alarm.
+    gauge!(DATA_FREE_BYTES).set(f64::NAN);
+    gauge!(DATA_FREE_INODES).set(f64::NAN);
     for actor in ACTORS {
         for cause in RESTART_CAUSES {
             counter!(ACTOR_RESTARTS, "actor" => actor, "cause" => cause).absolute(0);
         }
         gauge!(ACTOR_UP, "actor" => actor).set(0.0);
+        gauge!(ACTOR_ANSWER_AGE, "actor" => actor).set(0.0);
     }
     for receiver in TELEMETRY_RECEIVERS {
         counter!(MESSAGES_DROPPED, "receiver" => receiver).absolute(0);
@@ -166,6 +173,7 @@ fn register() {
         }
     }
     counter!(STATUS_FILES).absolute(0);
+    counter!(LOG_LINES_LOST).absolute(0);
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

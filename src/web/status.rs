@@ -3,7 +3,7 @@
 use super::{snapshot::JournalSnapshot, view::rounded};
 use crate::{
     clock::Clock,
-    model::{ActorSnapshot, UtcTime},
+    model::{ActorAnswer, ActorSnapshot, UtcTime},
     storage::journal::{Journal, JournalError},
 };
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct StatusSources {
     pub clock: Clock,
     /// The published states of the supervised actors.
     pub actors: Arc<dyn Fn() -> Vec<ActorSnapshot> + Send + Sync>,
+    /// How long ago each actor gave a sign of life.
+    pub answers: Arc<dyn Fn() -> Vec<ActorAnswer> + Send + Sync>,
     pub program: Program,
     pub mode: Mode,
     /// Clock instant of the start.

@@ -4,4 +4,6 @@ mod command_line;
 mod house;
 mod night;
 mod security;
+mod service;
+mod surroundings;
 mod zoo;

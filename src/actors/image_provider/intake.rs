@@ -13,6 +13,7 @@ use crate::{
     gp1::router::Router,
     model::{FrameIdentity, FrameKeywords, FrameState, UtcTime},
     storage::{
+        disk::require_room,
         journal::frames::ArrivedFrame,
         local::{
             LocalStorage, StorageError, copy_with_sha256, make_directory, move_file, plain_name,
@@ -30,6 +31,11 @@ use std::{
 const COPYING: &str = ".copying";
 /// Longest file that is copied, bytes.
 const MAXIMUM_FILE: u64 = 2_000_000_000;
+
+/// Room that must be there for each byte of an image before it is taken in: itself, its reduction with variance and mask, stacks, products.
+const ROOM_PER_BYTE: u64 = 8;
+/// And for the journal and what is small.
+const ROOM_BESIDES: u64 = 1 << 20;
 
 /// What is needed to take a file in.
 #[derive(Clone)]
@@ -134,6 +140,9 @@ impl Intake {
             }
             Err(error) => return Ok(Unusable::from(error).into()),
         }
+        // On a full disk it waits where it is: nothing of it is begun that could only fail.
+        let size = seen.fingerprint.size;
+        require_room(self.storage.root(), ROOM_PER_BYTE * size + ROOM_BESIDES)?;
         let copy = self.copies()?.join(format!("{}{COPYING}", plain_name(file)));
         let data_sha256 = match copy_with_sha256(file, &copy) {
             Ok(hash) => hash,

@@ -43,6 +43,25 @@ pub fn recent(connection: &Connection, limit: u32) -> Result<Vec<Event>, Journal
     .collect()
 }
 
+/// The newest event of an actor.
+pub fn last_of(connection: &Connection, actor: &str) -> Result<Option<Event>, JournalError> {
+    let found = connection
+        .query_row(
+            "SELECT at, what, detail FROM events WHERE actor = ?1 ORDER BY id DESC LIMIT 1",
+            [actor],
+            |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            },
+        )
+        .optional()?;
+    found
+        .map(|(at, what, detail)| {
+            let at = time_from_text("events", actor, &at)?;
+            Ok(Event { at, actor: actor.to_owned(), what, detail })
+        })
+        .transpose()
+}
+
 /// Number of events of one sort, by actor.
 pub fn counts(connection: &Connection, what: &str) -> Result<Vec<(String, u64)>, JournalError> {
     let mut statement = connection.prepare(

@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod analyses;
 pub mod events;
 pub mod frames;
+pub mod inspection;
 pub mod masters;
 pub mod products;
 mod schema;

@@ -77,6 +77,17 @@ pub fn outbox_depth(connection: &Connection) -> Result<u64, JournalError> {
     Ok(count.max(0) as u64)
 }
 
+/// DATE of the product that has waited longest for its delivery.
+pub fn outbox_since(connection: &Connection) -> Result<Option<UtcTime>, JournalError> {
+    let oldest: Option<String> = connection.query_row(
+        "SELECT min(p.date) FROM products p JOIN deliveries d ON d.key = p.key
+         WHERE d.state = 'waiting'",
+        [],
+        |row| row.get(0),
+    )?;
+    oldest.map(|text| time_from_text("products", "outbox", &text)).transpose()
+}
+
 /// One more attempt failed; the product stays in the outbox.
 pub fn set_attempt_failed(
     transaction: &Transaction<'_>,

@@ -109,6 +109,7 @@ impl MadeUpNight {
             journal: self.journal.clone(),
             clock: Clock::simulated(now, 60.0, true),
             actors: Arc::new(move || actors.clone()),
+            answers: Arc::new(Vec::new),
             program: Program::this(),
             mode: Mode::Simulate,
             started_at: after(-900.0),
