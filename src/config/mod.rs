@@ -3,6 +3,7 @@
 //! Reading never touches a path that a file names; `check_paths` of each configuration reports all that are missing.
 
 pub mod alerts;
+pub mod cameras;
 pub mod controller;
 pub mod embedded;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod simulation;
 mod toml_reader;
 
 pub use alerts::{AlertsSettings, PacketRow, PacketRows};
+pub use cameras::{CameraConfig, KeywordChanges};
 pub use controller::ControllerConfig;
 pub use embedded::{embedded, embedded_paths};
 pub use error::{ConfigError, ConfigErrorKind, Problem};

@@ -1,6 +1,8 @@
 //! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
 
+mod camera;
 mod card_format;
+mod card_reading;
 pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
@@ -21,7 +23,7 @@ pub mod wcs_cards;
 
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
-pub use keywords::{KeywordError, KeywordMap};
+pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, screen};
 pub use table::{Column, ColumnData, Table};
 

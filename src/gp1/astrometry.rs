@@ -75,7 +75,7 @@ pub struct ReferenceField<'a> {
 }
 
 /// Where the telescope says it looks: the header's own coordinates (`header_wcs`), else the pointing with the scale of the
-/// settings. `shape` is rows, columns.
+/// settings or the camera, which also says how the frame lies. `shape` is rows, columns.
 pub fn nominal_wcs(
     header_wcs: Option<TangentPlane>,
     keywords: &FrameKeywords,
@@ -89,9 +89,25 @@ pub fn nominal_wcs(
     };
     let from_pointing = || {
         let centre = ((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0);
-        Some(TangentPlane::nominal(centre, keywords.pointing?, scale_degrees?))
+        let camera = &keywords.camera;
+        let scale = scale_degrees.or(camera.pixel_scale_degrees)?;
+        let nominal = TangentPlane::nominal(centre, keywords.pointing?, scale);
+        let cd = orientation(scale, camera.rotation_degrees, camera.is_mirrored);
+        Some(TangentPlane { cd, ..nominal })
     };
     header_wcs.filter(is_sound).or_else(from_pointing)
+}
+
+/// The matrix of a frame whose upward direction lies at `rotation_degrees` from north through east; unless it is mirrored, east
+/// is a quarter turn counterclockwise of north.
+fn orientation(scale_degrees: f64, rotation_degrees: f64, is_mirrored: bool) -> [[f64; 2]; 2] {
+    // Without a rotation the zeros are exact.
+    let (sin, cos) = match rotation_degrees {
+        0.0 => (0.0, 1.0),
+        degrees => degrees.to_radians().sin_cos(),
+    };
+    let side = if is_mirrored { scale_degrees } else { -scale_degrees };
+    [[side * cos, scale_degrees * sin], [-side * sin, scale_degrees * cos]]
 }
 
 /// Radius of the cone about the centre of the frame that holds all catalogue objects that can be on it, degrees.
@@ -404,6 +420,7 @@ pub(crate) mod tests {
             saturation: None,
             binning: 1,
             size_pixels: (512, 512),
+            camera: Default::default(),
         };
         let nominal = nominal_wcs(None, &keywords, Some(0.000195), (512, 512)).unwrap();
         assert_eq!(nominal, wcs());

@@ -7,6 +7,7 @@ use super::masters_in_force::MastersInForce;
 use super::photometry::{self, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
 use super::reduction::{Reduction, reduce_frame};
+use super::sections::cut;
 use super::settings::InstanceSettings;
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
@@ -69,7 +70,8 @@ pub fn process_raw(
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let mut timer = StepTimer::new(&raw.identity.name);
-    let FitsImage { header, data } = context.store.read_image(raw.path)?;
+    let FitsImage { mut header, data } = context.store.read_image(raw.path)?;
+    let (data, cuts) = cut(data, Some(&mut header), &raw.keywords.camera);
     timer.done("read");
     let mut parameters = context.settings.reduction;
     parameters.use_masters &= context.settings.steps.reduction;
@@ -83,6 +85,7 @@ pub fn process_raw(
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }
     let Reduction { image, masters, degradations, history, .. } = reduction;
+    let history = cuts.into_iter().chain(history).collect();
     let calibrated =
         CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };
     measure_calibrated(context, raw, calibrated, reference, paths)

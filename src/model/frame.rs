@@ -1,6 +1,6 @@
 //! Frames: images as they arrive, and what became of them.
 
-use super::{SkyPosition, UtcTime};
+use super::{CameraTraits, SkyPosition, UtcTime};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -107,6 +107,9 @@ pub struct FrameKeywords {
     pub binning: u32,
     /// Columns, rows.
     pub size_pixels: (usize, usize),
+    /// What its camera's file says.
+    #[serde(default)]
+    pub camera: CameraTraits,
 }
 
 impl FrameKeywords {

@@ -43,6 +43,7 @@ fn arrived(start: f64, kind: FrameKind, filter: &str, instance: &str) -> Arrived
             saturation: Some(65_535.0),
             binning: 1,
             size_pixels: (1024, 1024),
+            camera: Default::default(),
         },
         instance: instance.to_owned(),
         arrived_at: after(start + exposure_seconds + 4.0),
@@ -150,6 +151,7 @@ pub(super) fn write_masters(transaction: &Transaction<'_>) -> Result<(), Journal
                 median_difference: (index > 2).then_some(median - 1.0),
                 rms_difference: None,
             },
+            figures: Default::default(),
             valid: reason.is_none(),
             reason: reason.map(str::to_owned),
         };
