@@ -211,7 +211,8 @@ impl CameraConfig {
             }
         }
         files.sort();
-        let mut cameras = files.iter().map(|file| Self::read(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut cameras =
+            files.iter().map(|file| Self::read(file)).collect::<Result<Vec<_>, _>>()?;
         for carried in Self::embedded_all()? {
             if cameras.iter().all(|camera| camera.name != carried.name) {
                 cameras.push(carried);
@@ -244,7 +245,10 @@ mod tests {
     #[test]
     fn mistakes_are_explained_with_line_and_names() {
         let unknown = message(&format!("{LEAST}[keywords]\nfilter = [\"F\"]\nfiltre = [\"F\"]\n"));
-        assert!(unknown.starts_with("x.toml, line 5: unknown field `filtre`, expected"), "{unknown}");
+        assert!(
+            unknown.starts_with("x.toml, line 5: unknown field `filtre`, expected"),
+            "{unknown}"
+        );
         assert!(unknown.contains("`overscan_section`"), "{unknown}");
         assert!(unknown.ends_with("(did you mean 'filter'?)"), "{unknown}");
         assert!(message("description = \"x\"\n").contains("at least one keyword"));

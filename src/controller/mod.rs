@@ -2,6 +2,7 @@
 
 mod assembly;
 pub mod night_directory;
+pub mod night_figures;
 pub mod night_plan;
 pub mod report;
 pub mod run;

@@ -143,11 +143,10 @@ pub async fn simulate_night(
     })?;
     let gp1 = Gp1Config::embedded()?;
     let pipelines =
-        Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))
-            ?;
+        Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))?;
     let descriptors = DescriptorSet::embedded()?;
     let products = ProductSettings {
-        filters: options.config.products.filters.clone(),
+        filters: product_filters(&options.config.products.filters, &plan.filters),
         telescope: plan.telescope.clone(),
         ..product_settings(&controller_config)
     };
@@ -174,6 +173,12 @@ pub async fn simulate_night(
     };
     let plan = Arc::new(plan);
     Ok(run_night(parts, plan, &directory, receiver, &options.kills, watcher).await?)
+}
+
+/// The rows of the products: the configured filters, or those of an archived night that has others.
+fn product_filters(configured: &[String], of_night: &[String]) -> Vec<String> {
+    let is_known = of_night.iter().all(|filter| configured.contains(filter));
+    if is_known { configured.to_vec() } else { of_night.to_vec() }
 }
 
 /// Paths that were named must be there: nothing is begun otherwise.

@@ -99,9 +99,9 @@ impl Camera {
     pub(super) fn traits_of(&self, header: &Header, binning: u32) -> CameraTraits {
         let CameraConfig { detector, sky, frame, .. } = &self.config;
         let stated = positive(header, &self.lists.pixel_scale);
-        let nominal = sky.pixel_scale_arcsec.map(|scale| {
-            scale * f64::from(binning) / f64::from(sky.pixel_scale_binning.max(1))
-        });
+        let nominal = sky
+            .pixel_scale_arcsec
+            .map(|scale| scale * f64::from(binning) / f64::from(sky.pixel_scale_binning.max(1)));
         let section = |keywords: &[String], nominal: &Option<String>| {
             keywords
                 .iter()

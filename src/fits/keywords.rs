@@ -7,11 +7,12 @@
 use super::{
     FileStem, Header,
     camera::Camera,
-    card_reading::{
-        DEGREES_PER_HOUR, angle, first_text, kind_of, non_blank, positive, read_date,
-    },
+    card_reading::{DEGREES_PER_HOUR, angle, first_text, kind_of, non_blank, positive, read_date},
 };
-use crate::config::{ConfigError, cameras::{CameraConfig, KeywordChanges}};
+use crate::config::{
+    ConfigError,
+    cameras::{CameraConfig, KeywordChanges},
+};
 use crate::model::{CameraTraits, FrameKeywords, FrameKind, SkyPosition, UtcTime};
 
 macro_rules! keyword_lists {
@@ -144,7 +145,6 @@ impl KeywordMap {
         };
         mapped.or_else(|| header.text(&name)).filter(|value| !value.is_empty())
     }
-
 }
 
 /// One header on its way to keywords.
@@ -185,8 +185,7 @@ impl Reader<'_> {
                 .or_else(|| camera?.gain_electrons(header)),
             read_noise_electrons: positive(header, &lists.read_noise_electrons)
                 .or_else(|| camera?.read_noise_electrons()),
-            saturation: positive(header, &lists.saturation)
-                .or_else(|| camera?.saturation(header)),
+            saturation: positive(header, &lists.saturation).or_else(|| camera?.saturation(header)),
             binning,
             size_pixels,
             camera: camera

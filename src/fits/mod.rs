@@ -7,6 +7,8 @@ pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
 mod column_form;
+#[cfg(test)]
+mod dialect_tests;
 pub mod file_stem;
 pub mod header;
 pub mod keywords;

@@ -66,7 +66,7 @@ pub fn process_raw(
     context: StepContext<'_>,
     raw: RawFrame<'_>,
     masters: &MastersInForce,
-    reference: Option<ReferenceField<'_>>,
+    references: &[ReferenceField<'_>],
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let mut timer = StepTimer::new(&raw.identity.name);
@@ -88,7 +88,7 @@ pub fn process_raw(
     let history = cuts.into_iter().chain(history).collect();
     let calibrated =
         CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };
-    measure_calibrated(context, raw, calibrated, reference, paths)
+    measure_calibrated(context, raw, calibrated, references, paths)
 }
 
 /// A frame in electrons, just reduced or read from a reduced file.
@@ -108,7 +108,7 @@ pub fn measure_calibrated(
     context: StepContext<'_>,
     raw: RawFrame<'_>,
     frame: CalibratedFrame,
-    reference: Option<ReferenceField<'_>>,
+    references: &[ReferenceField<'_>],
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let CalibratedFrame { mut header, image, masters, mut degradations, mut history } = frame;
@@ -143,7 +143,7 @@ pub fn measure_calibrated(
             nominal,
             image.shape(),
             &settings.astrometry,
-            reference,
+            references,
             &settings.alignment,
         )
     } else {
@@ -156,6 +156,7 @@ pub fn measure_calibrated(
             status,
             match_count: 0,
             rms_arcsec: None,
+            aligned_with: None,
             degradation: None,
             history: "astrometry: not run".into(),
         }
@@ -306,6 +307,7 @@ fn measurement_of(
             astrometry: located.status.word().to_owned(),
             astrometry_matches: if is_located { located.match_count } else { 0 },
             astrometry_rms_arcsec: located.rms_arcsec,
+            field: field_of(raw.identity, located),
             zero_point: zero_point.map(|zero| zero.value),
             zero_point_scatter: zero_point.map(|zero| zero.scatter),
             zero_point_stars: zero_point.map_or(0, |zero| zero.star_count),
@@ -322,6 +324,13 @@ fn measurement_of(
         catalogue,
         catalogue_status,
     }
+}
+
+/// Name of the first frame of the field; none for frames tied to the sky, and where no sources were sought.
+fn field_of(identity: &FrameIdentity, located: &FrameAstrometry) -> Option<String> {
+    let is_tied = located.status.is_absolute();
+    (!is_tied && located.wcs.is_some())
+        .then(|| located.aligned_with.clone().unwrap_or_else(|| identity.name.clone()))
 }
 
 /// Sky level and noise of a frame on which no sources are sought: median and robust deviation of the good pixels, sources

@@ -55,9 +55,9 @@ pub fn of_flats(planes: &[Image], bias: Option<&Image>, read_noise_dn: f64) -> M
             _ => None,
         })
         .collect();
-    let gain_electrons = median_and_deviation(&gains)
-        .filter(|_| gains.len() >= FEWEST_PAIRS)
-        .map(|(value, deviation)| Measured { value, error: deviation / (gains.len() as f64).sqrt() });
+    let gain_electrons = median_and_deviation(&gains).filter(|_| gains.len() >= FEWEST_PAIRS).map(
+        |(value, deviation)| Measured { value, error: deviation / (gains.len() as f64).sqrt() },
+    );
     MasterFigures {
         level_dn: level(planes, bias),
         gain_electrons,

@@ -21,6 +21,7 @@ pub mod frame_input;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod master_figures;
+pub mod master_file;
 pub mod masters;
 pub mod masters_in_force;
 pub mod measured_frame;

@@ -3,7 +3,8 @@
 use super::{
     Gp1Error, MastersInForce,
     calibration_record::calibration_record,
-    masters::{CalibrationFrame, MasterPolicy, ValidationCuts, make_masters, write_master},
+    master_file::write_master,
+    masters::{CalibrationFrame, MasterPolicy, ValidationCuts, make_masters},
     sections::cut,
     workspace::{make_directory, write_atomically},
 };

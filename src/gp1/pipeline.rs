@@ -94,12 +94,12 @@ impl Instance {
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let group = self.groups.entry(group_name.clone()).or_default();
 
-        let sources = group.reference().map(|reference| (reference, reference.bare_sources()));
-        let reference =
-            sources.as_ref().and_then(|(reference, sources)| reference.as_reference(sources));
+        let sources = group.references();
+        let references: Vec<_> =
+            sources.iter().filter_map(|(frame, sources)| frame.as_reference(sources)).collect();
         let raw =
             RawFrame { path: &frame.path, identity: &frame.identity, keywords: &frame.keywords };
-        let measurement = process_raw(context, raw, masters, reference, &paths)?;
+        let measurement = process_raw(context, raw, masters, &references, &paths)?;
         group.absorb(context, frame, &paths)?;
 
         let list = match trigger {
@@ -201,6 +201,9 @@ impl Instance {
                 each.stacked = refusal.is_none();
                 each.reason = refusal.clone();
             }
+        }
+        for (_, each) in &mut uses {
+            each.group = stacks.group_of(&each.instrument, &each.filter, &each.name);
         }
         let frame_list = uses.into_iter().map(|(_, each)| each).collect();
         let path =
@@ -380,6 +383,8 @@ fn frame_uses(frames: &[FrameRecord], group: &FrameGroup) -> Vec<(bool, FrameUse
                     arrived_at: record.arrived_at,
                     stacked: false,
                     reason: Some(reason),
+                    relative_zero_point: None,
+                    group: None,
                     zero_point: None,
                     limiting_magnitude: None,
                     fwhm_pixels: None,

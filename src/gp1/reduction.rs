@@ -53,7 +53,8 @@ pub fn reduce_frame(
     let stated_gain = parameters.gain_electrons.or(keywords.gain_electrons);
     let gain = stated_gain.or_else(measured_gain);
     if gain.is_none() {
-        let reason = "neither settings, header, camera nor flats give a gain: 1 electron per data number";
+        let reason =
+            "neither settings, header, camera nor flats give a gain: 1 electron per data number";
         degradations.push(Degradation::new("NOGAIN", reason));
     }
     let gain_electrons = gain.unwrap_or(ASSUMED_GAIN);

@@ -10,22 +10,22 @@ pub type SectionHistory = Vec<String>;
 
 /// The part of a raw frame that sees the sky, less the median of the overscan in each row. Sections that do not lie within the
 /// frame, as in one that was cut already, change nothing. Coordinates in the header follow the cut.
-pub fn cut(data: Image, header: Option<&mut Header>, camera: &CameraTraits) -> (Image, SectionHistory) {
+pub fn cut(
+    data: Image,
+    header: Option<&mut Header>,
+    camera: &CameraTraits,
+) -> (Image, SectionHistory) {
     let within = |section: &Option<PixelSection>| section.filter(|each| each.is_within(data.dim()));
     let (sky, overscan) = (within(&camera.data_section), within(&camera.overscan_section));
     let mut history = Vec::new();
     let mut data = data;
     if let Some(overscan) = overscan {
-        let strip = data
-            .slice(s![.., overscan.first_column - 1..overscan.last_column])
-            .to_owned();
+        let strip = data.slice(s![.., overscan.first_column - 1..overscan.last_column]).to_owned();
         let rows = overscan.first_row - 1..overscan.last_row;
         // Where the strip does not stand beside a row, the level of the whole strip serves.
-        let mut all: Vec<f32> =
-            strip.slice(s![rows.clone(), ..]).iter().copied().collect();
+        let mut all: Vec<f32> = strip.slice(s![rows.clone(), ..]).iter().copied().collect();
         let whole = median_in_place(&mut all).unwrap_or(0.0);
-        for (row, (mut values, beside)) in
-            data.rows_mut().into_iter().zip(strip.rows()).enumerate()
+        for (row, (mut values, beside)) in data.rows_mut().into_iter().zip(strip.rows()).enumerate()
         {
             let own = if rows.contains(&row) {
                 median_in_place(&mut beside.to_vec()).unwrap_or(whole)
@@ -79,8 +79,7 @@ mod tests {
         let mut header = Header::new();
         header.set("CRPIX1", 8.5, "");
         header.set("CRPIX2", 3.0, "");
-        let (part, history) =
-            cut(raw(), Some(&mut header), &camera("[5:14,2:6]", "[1:4,1:6]"));
+        let (part, history) = cut(raw(), Some(&mut header), &camera("[5:14,2:6]", "[1:4,1:6]"));
         assert_eq!(part.dim(), (5, 10));
         for ((_, column), value) in part.indexed_iter() {
             assert_eq!(*value, 54.0 + column as f32);

@@ -151,7 +151,8 @@ mod tests {
     fn flat(random: &mut ChaCha8Rng, level: f64) -> Image {
         let noise = bias(random);
         Image::from_shape_fn((200, 200), |(row, column)| {
-            let response = 1.0 + 0.1 * (row as f64 / 200.0) + 0.01 * ((row * 7 + column * 3) % 5) as f64;
+            let response =
+                1.0 + 0.1 * (row as f64 / 200.0) + 0.01 * ((row * 7 + column * 3) % 5) as f64;
             let electrons = Poisson::new(level * response * GAIN).unwrap().sample(random);
             (f64::from(noise[(row, column)]) + electrons / GAIN).round() as f32
         })

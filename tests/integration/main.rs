@@ -3,3 +3,4 @@
 mod command_line;
 mod house;
 mod night;
+mod real_nights;

@@ -65,6 +65,7 @@ fn quality(index: usize) -> FrameQuality {
         astrometry: if is_lost { "pointing" } else { "solved" }.to_owned(),
         astrometry_matches: if is_lost { 0 } else { 118 - index },
         astrometry_rms_arcsec: (!is_lost).then_some(0.118 + 0.011 * swing),
+        field: None,
         zero_point: Some(24.871 - 0.01 * swing),
         zero_point_scatter: Some(0.041),
         zero_point_stars: 97,
