@@ -144,7 +144,7 @@ pub fn write_masters(out: &mut String, masters: &[MasterLine]) -> std::fmt::Resu
         if let Some(gain) = figures.gain_electrons {
             let (value, error, pairs) = (gain.value, gain.error, figures.gain_pairs);
             facts.push(format!(
-                "gain {value:.2} +- {error:.2} e/adu by photon transfer ({pairs} pairs)"
+                "gain {value:.3} +- {error:.3} e/adu by photon transfer ({pairs} pairs)"
             ));
         }
         if let Some(difference) = figures.half_difference {
