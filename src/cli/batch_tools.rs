@@ -62,7 +62,7 @@ pub fn pipeline(
         named_masters: NamedMasters::load(store.as_ref(), &masters)?,
         store,
         catalogue: catalogue.clone(),
-        keywords: KeywordMap::default(),
+        keywords: KeywordMap::shipped().map_err(super::config::failure)?,
         masters_in_force: Arc::new(MastersInForce::default()),
         provenance: Provenance {
             program: env!("CARGO_PKG_NAME").to_owned(),

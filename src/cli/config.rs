@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::config::{
-    ConfigError, ConfigErrorKind, ConfigPaths, ControllerConfig, Gp1Config, PathMap, PathRule,
-    PipelineConfig, PipelineSet, SimulationConfig,
+    CameraConfig, ConfigError, ConfigErrorKind, ConfigPaths, ControllerConfig, Gp1Config, PathMap,
+    PathRule, PipelineConfig, PipelineSet, SimulationConfig,
     modules::{
         AlignmentConfig, AstrometryConfig, FindstarsConfig, ModuleConfig, PhotometryConfig,
         ReductionConfig, StackingConfig, SummaryConfig,
@@ -22,7 +22,8 @@ pub enum ConfigCommand {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The kind of a file is known by its name: gic.toml, simulation.toml, gp1.cfg, \
-    pipeline.cfg, reduction.cfg, … A directory is checked as a pipeline's.\n\n\
+    pipeline.cfg, reduction.cfg, … A directory is checked as a pipeline's, one named cameras \
+    as files of cameras.\n\n\
     Example:\n  gic config check config/gp1.cfg --path-map /data=/srv/data"
 )]
 pub struct CheckArguments {
@@ -39,8 +40,9 @@ pub struct CheckArguments {
     json: bool,
 }
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "gic",
+    "camera",
     "simulation",
     "gp1",
     "pipeline",
@@ -68,6 +70,7 @@ pub fn run(command: ConfigCommand) -> Result<(), Failure> {
     if arguments.files.is_empty() {
         findings.extend(ControllerConfig::embedded().err());
         findings.extend(SimulationConfig::embedded().err());
+        findings.extend(CameraConfig::embedded_all().err());
         findings.extend(check_embedded_pipelines().err());
     }
     for file in &arguments.files {
@@ -118,6 +121,9 @@ fn check(file: &Path, kind: Option<&str>, paths: &PathMap) -> Result<Vec<ConfigE
     if !file.exists() {
         return Err(Failure::InputMissing(anyhow!("{}: not there", file.display())));
     }
+    if file.is_dir() && (kind == Some("camera") || file.ends_with("cameras")) {
+        return Ok(check_cameras(file));
+    }
     if file.is_dir() {
         return Ok(match PipelineSet::read(file) {
             Ok(mut set) => {
@@ -128,12 +134,19 @@ fn check(file: &Path, kind: Option<&str>, paths: &PathMap) -> Result<Vec<ConfigE
         });
     }
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let kind = kind.map(str::to_owned).or(stem).unwrap_or_default();
+    let is_camera = file.parent().is_some_and(|parent| parent.ends_with("cameras"));
+    let of_place = is_camera.then(|| "camera".to_owned());
+    let kind = kind.map(str::to_owned).or(of_place).or(stem).unwrap_or_default();
     let findings = match kind.as_str() {
         "gic" => ControllerConfig::read(file).map(|mut config| {
             config.map_paths(paths);
-            config.check_paths(file)
+            let mut findings = config.check_paths(file);
+            if let Some(directory) = config.cameras.directory.filter(|each| each.is_dir()) {
+                findings.extend(check_cameras(&directory));
+            }
+            findings
         }),
+        "camera" => CameraConfig::read(file).map(|_| Vec::new()),
         "simulation" => SimulationConfig::read(file).map(|_| Vec::new()),
         "gp1" => Gp1Config::read(file).map(|mut config| {
             config.map_paths(paths);
@@ -162,6 +175,19 @@ fn check(file: &Path, kind: Option<&str>, paths: &PathMap) -> Result<Vec<ConfigE
         }
     };
     Ok(findings.unwrap_or_else(|error| vec![error]))
+}
+
+/// Complaints about every camera file of a directory.
+fn check_cameras(directory: &Path) -> Vec<ConfigError> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files.iter().filter_map(|file| CameraConfig::read(file).err()).collect()
 }
 
 fn module<T: ModuleConfig>(file: &Path) -> Result<Vec<ConfigError>, ConfigError> {

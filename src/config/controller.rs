@@ -3,6 +3,7 @@
 
 use super::{
     alerts::AlertsSettings,
+    cameras::KeywordChanges,
     embedded::embedded,
     error::{ConfigError, Problem},
     log::LogSettings,
@@ -11,7 +12,6 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -26,9 +26,10 @@ pub struct ControllerConfig {
     pub alerts: AlertsSettings,
     pub deadlines: DeadlinesSettings,
     pub images: ImagesSettings,
+    pub cameras: CamerasSettings,
     /// For each thing the controller wants from a header, the keywords that may hold it, best first; what is not
-    /// named here keeps the shipped list (`fits::KeywordMap`).
-    pub keywords: Option<BTreeMap<String, Vec<String>>>,
+    /// named here keeps the shipped list (`fits::KeywordMap`). The lists of a camera's file come before these.
+    pub keywords: Option<KeywordChanges>,
     pub products: ProductsSettings,
     pub fsc: FscSettings,
     pub web: WebSettings,
@@ -96,6 +97,14 @@ pub struct ImagesSettings {
     pub endings: Vec<String>,
     /// Greatest frame that is taken, million pixels.
     pub maximum_megapixels: f64,
+}
+
+/// What is known of each camera.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CamerasSettings {
+    /// Directory of camera files; absent: those the program carries.
+    pub directory: Option<PathBuf>,
 }
 
 /// The scientific products.
@@ -414,6 +423,7 @@ impl ControllerConfig {
             ("fsc.receiver_key", &self.fsc.receiver_key),
             ("catalogue.file", &self.catalogue.file),
             ("images.directory", &self.images.directory),
+            ("cameras.directory", &self.cameras.directory),
         ];
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let checks = Checks { file, text: &text };
@@ -443,6 +453,7 @@ impl ConfigPaths for ControllerConfig {
             &mut self.status.incoming,
             &mut self.catalogue.file,
             &mut self.log.file,
+            &mut self.cameras.directory,
         ];
         let mut paths = vec![&mut self.data.directory];
         paths.extend(optional.into_iter().flatten());
@@ -500,7 +511,8 @@ mod tests {
         let everything = ControllerConfig {
             gp1: Gp1Settings { config: Some("x".into()) },
             images: ImagesSettings { directory: Some("x".into()), ..Default::default() },
-            keywords: Some(BTreeMap::new()),
+            cameras: CamerasSettings { directory: Some("x".into()) },
+            keywords: Some(KeywordChanges::default()),
             products: ProductsSettings { descriptors: Some("x".into()), ..Default::default() },
             fsc: FscSettings {
                 token_file: Some("x".into()),

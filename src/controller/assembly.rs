@@ -2,7 +2,7 @@
 
 use crate::products::ProductSettings;
 use crate::{
-    config::{ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap},
+    config::{CameraConfig, ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap},
     fits::KeywordMap,
     gp1::{
         router::{Route, Router},
@@ -10,14 +10,6 @@ use crate::{
     },
 };
 use std::path::Path;
-
-#[derive(Debug, thiserror::Error)]
-pub enum AssemblyError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("[keywords] of gic.toml: {0}")]
-    Keywords(serde_json::Error),
-}
 
 /// The instances of a gp1.cfg and who gets which frame.
 pub struct Pipelines {
@@ -51,11 +43,13 @@ impl Pipelines {
     }
 }
 
-/// The shipped keyword map with the lists of `[keywords]` in the place of its own.
-pub fn keyword_map(config: &ControllerConfig) -> Result<KeywordMap, AssemblyError> {
-    let Some(changes) = &config.keywords else { return Ok(KeywordMap::default()) };
-    let changes = serde_json::to_value(changes).map_err(AssemblyError::Keywords)?;
-    serde_json::from_value(changes).map_err(AssemblyError::Keywords)
+/// The keyword lists of every camera: the program's files and those of the site.
+pub fn keyword_map(config: &ControllerConfig) -> Result<KeywordMap, ConfigError> {
+    let cameras = match &config.cameras.directory {
+        Some(directory) => CameraConfig::all_with(directory)?,
+        None => CameraConfig::embedded_all()?,
+    };
+    Ok(KeywordMap::new(&config.keywords.clone().unwrap_or_default(), cameras))
 }
 
 /// How products are made at this site.

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod doctor;
 pub mod night_directory;
+pub mod night_figures;
 pub mod night_plan;
 pub mod report;
 pub mod run;

@@ -33,6 +33,10 @@ pub struct NightPlan {
     pub truth: Option<Truth>,
     /// Name of the telescope in the products.
     pub telescope: String,
+    /// Filters of the object frames of an archive; empty for a synthetic night.
+    pub filters: Vec<String>,
+    /// What differs from the archive, in words.
+    pub notes: Vec<String>,
     /// Files that are not part of the night, with the reason.
     pub left_out: Vec<String>,
 }
@@ -67,6 +71,8 @@ impl NightPlan {
             sensor_files,
             truth: Some(night.truth()),
             telescope: night.camera().parameters().telescope.clone(),
+            filters: Vec::new(),
+            notes: Vec::new(),
             left_out: Vec::new(),
         }
     }
@@ -107,7 +113,9 @@ impl NightPlan {
                 .map(|index| replayed.clock_start.plus_seconds(index as f64 * step))
                 .collect(),
             truth,
-            telescope: "COATLI".to_owned(),
+            telescope: replayed.telescope.clone().unwrap_or_else(|| "COATLI".to_owned()),
+            filters: replayed.filters.clone(),
+            notes: replayed.shifted.clone().into_iter().collect(),
             left_out: replayed
                 .skipped
                 .iter()

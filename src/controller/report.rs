@@ -1,6 +1,11 @@
 //! The report of a simulated night: what happened, how late, how it compares with the truth, and where to look.
 
-use super::{night_directory::NightDirectory, night_plan::NightPlan, simulated_night::NightError};
+use super::{
+    night_directory::NightDirectory,
+    night_figures::{GroupLine, MasterLine, groups, write_groups, write_masters},
+    night_plan::NightPlan,
+    simulated_night::NightError,
+};
 use crate::{
     clock::{Clock, HoldFigures},
     model::{
@@ -79,7 +84,11 @@ pub struct NightReport {
     pub alerts: Vec<AlertLine>,
     pub trigger: Option<TriggerLine>,
     pub frames: FrameFigures,
-    pub masters: Vec<String>,
+    pub masters: Vec<MasterLine>,
+    /// Frames that have the same stars.
+    pub groups: Vec<GroupLine>,
+    /// What differs from the archive.
+    pub notes: Vec<String>,
     pub deadlines: Vec<DeadlineLine>,
     pub holds: u64,
     pub hold_seconds: f64,
@@ -112,10 +121,7 @@ pub async fn make_report(
                 products: products::of_burst(c, &burst)?,
                 masters: masters::all(c)?
                     .into_iter()
-                    .map(|(master, in_force)| {
-                        let word = if in_force { "in force" } else { "not in force" };
-                        format!("{} {} {}: {word}", master.kind, master.instrument, master.filter)
-                    })
+                    .map(|(master, in_force)| MasterLine { in_force, master })
                     .collect(),
             })
         })
@@ -132,7 +138,9 @@ pub async fn make_report(
         alerts: night.alerts.iter().rev().map(|alert| alert_line(alert, plan)).collect(),
         trigger: night.trigger.as_ref().map(trigger_line),
         frames: frame_figures(&night.frames),
+        groups: groups(&night.frames, last_analysis(&night), &night.masters),
         masters: night.masters,
+        notes: plan.notes.clone(),
         deadlines,
         holds: figures.count,
         hold_seconds: figures.seconds,
@@ -154,7 +162,12 @@ struct Night {
     frames: Vec<FrameRecord>,
     analyses: Vec<(PathBuf, AnalysisResult)>,
     products: Vec<ProductRow>,
-    masters: Vec<String>,
+    masters: Vec<MasterLine>,
+}
+
+/// The analysis of the last deadline.
+fn last_analysis(night: &Night) -> Option<&AnalysisResult> {
+    night.analyses.iter().map(|(_, analysis)| analysis).max_by_key(|analysis| analysis.due_at)
 }
 
 fn alert_line(alert: &AlertRow, plan: &NightPlan) -> AlertLine {
@@ -334,7 +347,9 @@ impl NightReport {
                 self.frames.astrometry_solved, self.frames.object_frames
             )?;
         }
-        writeln!(out, "Masters  {}", self.masters.join("; "))?;
+        self.notes.iter().try_for_each(|note| writeln!(out, "         {note}"))?;
+        write_masters(out, &self.masters)?;
+        write_groups(out, &self.groups)?;
         writeln!(out, "Deadlines")?;
         writeln!(
             out,

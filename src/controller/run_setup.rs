@@ -2,7 +2,7 @@
 
 use super::{
     ControllerParts, FscTarget,
-    assembly::{AssemblyError, Pipelines, keyword_map, product_settings},
+    assembly::{Pipelines, keyword_map, product_settings},
 };
 use crate::{
     actors::image_provider::ImageSource,
@@ -46,8 +46,6 @@ pub enum RunSetupError {
     Config(ConfigError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Missing(Vec<ConfigError>),
-    #[error(transparent)]
-    Assembly(AssemblyError),
     #[error("token file {path}: {source}")]
     Token { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -67,15 +65,6 @@ pub enum RunSetupError {
 impl From<ConfigError> for RunSetupError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
-    }
-}
-
-impl From<AssemblyError> for RunSetupError {
-    fn from(error: AssemblyError) -> Self {
-        match error {
-            AssemblyError::Config(error) => Self::Config(error),
-            other => Self::Assembly(other),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     ControllerParts, FscTarget,
-    assembly::{AssemblyError, Pipelines, keyword_map, product_settings},
+    assembly::{Pipelines, keyword_map, product_settings},
     night_directory::{NightDirectory, NightDirectoryError},
     night_plan::NightPlan,
     report::NightReport,
@@ -15,7 +15,7 @@ use crate::{
         local::{LocalCatalogue, LocalCatalogueError, NoCatalogue},
     },
     clock::Clock,
-    config::{ControllerConfig, Gp1Config, PathMap, SimulationConfig},
+    config::{ConfigError, ControllerConfig, Gp1Config, PathMap, SimulationConfig},
     fits::{FitsStore, cfitsio::Cfitsio},
     fsc::server::{ReceiverSettings, start_on_thread},
     model::{Role, UtcTime},
@@ -85,7 +85,7 @@ pub enum SetupError {
     #[error(transparent)]
     Directory(#[from] NightDirectoryError),
     #[error(transparent)]
-    Assembly(#[from] AssemblyError),
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Simulation(#[from] SimulationError),
     #[error(transparent)]
@@ -146,13 +146,12 @@ pub async fn simulate_night(
         tls: None,
         now: Arc::new(move || receiver_clock.now()),
     })?;
-    let gp1 = Gp1Config::embedded().map_err(AssemblyError::from)?;
+    let gp1 = Gp1Config::embedded()?;
     let pipelines =
-        Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))
-            .map_err(AssemblyError::from)?;
+        Pipelines::load(&gp1, &PathMap::default(), &keywords, Some(&storage.calibrated()))?;
     let descriptors = DescriptorSet::embedded()?;
     let products = ProductSettings {
-        filters: options.config.products.filters.clone(),
+        filters: product_filters(&options.config.products.filters, &plan.filters),
         telescope: plan.telescope.clone(),
         ..product_settings(&controller_config)
     };
@@ -181,6 +180,12 @@ pub async fn simulate_night(
     };
     let plan = Arc::new(plan);
     Ok(run_night(parts, plan, &directory, receiver, &options.faults, watcher).await?)
+}
+
+/// The rows of the products: the configured filters, or those of an archived night that has others.
+fn product_filters(configured: &[String], of_night: &[String]) -> Vec<String> {
+    let is_known = of_night.iter().all(|filter| configured.contains(filter));
+    if is_known { configured.to_vec() } else { of_night.to_vec() }
 }
 
 /// Paths that were named must be there: nothing is begun otherwise.
@@ -238,7 +243,7 @@ fn controller_config(
     web: SocketAddr,
     directory: &NightDirectory,
 ) -> Result<ControllerConfig, SetupError> {
-    let mut config = ControllerConfig::embedded().map_err(AssemblyError::from)?;
+    let mut config = ControllerConfig::embedded()?;
     config.data.directory = directory.data();
     config.alerts.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     // The calibration frames of a simulated night come one after the other and then the sky at once.

@@ -1,11 +1,15 @@
 //! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
 
+mod camera;
 mod card_format;
+mod card_reading;
 pub mod cfitsio;
 mod cfitsio_handle;
 mod checksum;
 mod column_form;
 mod defect;
+#[cfg(test)]
+mod dialect_tests;
 pub mod file_stem;
 pub mod header;
 #[cfg(test)]
@@ -28,7 +32,7 @@ pub mod wcs_cards;
 pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
-pub use keywords::{KeywordError, KeywordMap};
+pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
 

@@ -189,16 +189,16 @@ pub fn analyse(
         tracks.extend(stack_tracks(view, &tracks, catalogue, &rules));
     }
     timer.done("tracks");
-    let own = if is_catalogued {
-        Vec::new()
-    } else {
-        let first = frames.iter().find(|frame| frame.zero_point.is_some());
-        first.map(|frame| catalogue_of_frame(frame)).unwrap_or_default()
+    let first = frames.iter().find(|frame| frame.zero_point.is_some());
+    let own = match first {
+        Some(first) if !is_catalogued => catalogue_of_frame(first),
+        _ => Vec::new(),
     };
     let sky = KnownSky {
         references: catalogue.unwrap_or(&own),
         faint_limit: answer.faint_limit(),
         is_catalogued,
+        field: first.and_then(|frame| frame.field()),
     };
     let curves = measure(context, frames, &tracks, sky)?;
     timer.done("light curves");
@@ -257,9 +257,13 @@ fn stack_tracks(
             let is_new = source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE
                 && tracks
                     .iter()
+                    .filter(|track| track.field == view.stack.reference.field)
                     .all(|track| track.position.separation_arcsec(position) > taken_arcsec);
             let error = (source.position_error_pixels * scale).hypot(rules.astrometry_floor_arcsec);
-            is_new.then(|| Track::of_stack(position, error, brighter_than))
+            is_new.then(|| {
+                let field = view.stack.reference.field.as_deref();
+                Track::of_stack(position, error, brighter_than, field)
+            })
         })
         .collect()
 }
@@ -284,6 +288,7 @@ fn stack_image(
         &field,
         view.zero_point(),
         view.stack.reference.exposure_seconds,
+        view.stack.reference.field.as_deref(),
         tracks,
         sky,
         index,

@@ -60,6 +60,8 @@ pub struct FrameAstrometry {
     pub match_count: usize,
     /// Per axis.
     pub rms_arcsec: Option<f64>,
+    /// Name of the frame it was aligned with.
+    pub aligned_with: Option<String>,
     pub degradation: Option<Degradation>,
     /// One line for HISTORY.
     pub history: String,
@@ -75,7 +77,7 @@ pub struct ReferenceField<'a> {
 }
 
 /// Where the telescope says it looks: the header's own coordinates (`header_wcs`), else the pointing with the scale of the
-/// settings. `shape` is rows, columns.
+/// settings or the camera, which also says how the frame lies. `shape` is rows, columns.
 pub fn nominal_wcs(
     header_wcs: Option<TangentPlane>,
     keywords: &FrameKeywords,
@@ -89,9 +91,25 @@ pub fn nominal_wcs(
     };
     let from_pointing = || {
         let centre = ((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0);
-        Some(TangentPlane::nominal(centre, keywords.pointing?, scale_degrees?))
+        let camera = &keywords.camera;
+        let scale = scale_degrees.or(camera.pixel_scale_degrees)?;
+        let nominal = TangentPlane::nominal(centre, keywords.pointing?, scale);
+        let cd = orientation(scale, camera.rotation_degrees, camera.is_mirrored);
+        Some(TangentPlane { cd, ..nominal })
     };
     header_wcs.filter(is_sound).or_else(from_pointing)
+}
+
+/// The matrix of a frame whose upward direction lies at `rotation_degrees` from north through east; unless it is mirrored, east
+/// is a quarter turn counterclockwise of north.
+fn orientation(scale_degrees: f64, rotation_degrees: f64, is_mirrored: bool) -> [[f64; 2]; 2] {
+    // Without a rotation the zeros are exact.
+    let (sin, cos) = match rotation_degrees {
+        0.0 => (0.0, 1.0),
+        degrees => degrees.to_radians().sin_cos(),
+    };
+    let side = if is_mirrored { scale_degrees } else { -scale_degrees };
+    [[side * cos, scale_degrees * sin], [-side * sin, scale_degrees * cos]]
 }
 
 /// Radius of the cone about the centre of the frame that holds all catalogue objects that can be on it, degrees.
@@ -105,16 +123,16 @@ pub fn cone_radius_degrees(
         + CONE_MARGIN_DEGREES
 }
 
-/// Gives a frame its coordinates. Tried in order: the catalogue; alignment with `reference`; the pointing. What failed is in
-/// the degradation, with the reason. Without a catalogue (`None`) the pointing of the first frame is all there is, and later
-/// frames agree with it.
+/// Gives a frame its coordinates. Tried in order: the catalogue; alignment with each of `references`; the pointing. What failed is
+/// in the degradation, with the reason. Without a catalogue (`None`) the pointing of the first frame of each field is all there is,
+/// and later frames of the field agree with it.
 pub fn locate(
     sources: &[Source],
     catalogue: Option<&[CatalogueObject]>,
     nominal: Option<TangentPlane>,
     shape: (usize, usize),
     parameters: &AstrometryParameters,
-    reference: Option<ReferenceField<'_>>,
+    references: &[ReferenceField<'_>],
     alignment: &AlignmentParameters,
 ) -> FrameAstrometry {
     let mut failures: Vec<String> = Vec::new();
@@ -127,6 +145,7 @@ pub fn locate(
                     status: AstrometryStatus::Solved,
                     match_count: solution.matches.len(),
                     rms_arcsec: Some(solution.rms_arcsec),
+                    aligned_with: None,
                     degradation: None,
                     history: format!(
                         "astrometry: {} stars, rms {:.3} arcsec, {:.1} arcsec and {:.3} degrees from nominal",
@@ -144,8 +163,8 @@ pub fn locate(
         }
         (None, _) => failures.push("there is no catalogue to solve against".into()),
     }
-    if let Some(reference) = reference {
-        match inherit(sources, reference, alignment) {
+    for reference in references {
+        match inherit(sources, *reference, alignment) {
             Ok(mut inherited) => {
                 if !inherited.status.is_absolute() {
                     inherited.degradation =
@@ -164,6 +183,7 @@ pub fn locate(
         status,
         match_count: 0,
         rms_arcsec: None,
+        aligned_with: None,
         history: format!("astrometry: {stands} stands: {}", failures.join("; ")),
         degradation: Some(degradation(&failures, stands)),
     }
@@ -203,6 +223,7 @@ fn inherit(
         wcs: Some(wcs),
         status,
         match_count: count,
+        aligned_with: Some(reference.name.to_owned()),
         degradation: None,
         history: format!(
             "astrometry: aligned with {} by {count} sources, residual {residual:.3} pixels",
@@ -322,18 +343,20 @@ pub(crate) mod tests {
         nominal.reference_sky = nominal.reference_sky.offset_arcsec(20.0, -12.0);
         let parameters = AstrometryParameters::default();
         let alignment = AlignmentParameters::default();
-        let all = |sources: &[Source], catalogue: Option<&[CatalogueObject]>, reference| {
+        let all = |sources: &[Source],
+                   catalogue: Option<&[CatalogueObject]>,
+                   references: &[ReferenceField<'_>]| {
             locate(
                 sources,
                 catalogue,
                 Some(nominal),
                 (512, 512),
                 &parameters,
-                reference,
+                references,
                 &alignment,
             )
         };
-        let solved = all(&sources, Some(&catalogue), None);
+        let solved = all(&sources, Some(&catalogue), &[]);
         assert_eq!(solved.status, AstrometryStatus::Solved, "{solved:?}");
         let position = solved.wcs.unwrap().pixel_to_sky(100.0, 400.0);
         assert!(position.separation_arcsec(true_wcs.pixel_to_sky(100.0, 400.0)) < 0.05);
@@ -345,7 +368,7 @@ pub(crate) mod tests {
             status: AstrometryStatus::Solved,
             sources: &sources,
         };
-        let aligned = all(&moved, None, Some(reference));
+        let aligned = all(&moved, None, &[reference]);
         assert_eq!(aligned.status, AstrometryStatus::Aligned, "{aligned:?}");
         assert!(aligned.degradation.is_none());
         for (before, after) in sources.iter().zip(&moved) {
@@ -354,7 +377,7 @@ pub(crate) mod tests {
             assert!(found.separation_arcsec(expected) < 0.02);
         }
 
-        let alone = all(&sources[..3], Some(&catalogue), None);
+        let alone = all(&sources[..3], Some(&catalogue), &[]);
         assert_eq!(alone.status, AstrometryStatus::Pointing);
         assert_eq!(alone.wcs, Some(nominal));
         assert_eq!(alone.degradation.unwrap().code, "NOWCS");
@@ -381,7 +404,7 @@ pub(crate) mod tests {
             None,
             (512, 512),
             &AstrometryParameters::default(),
-            Some(reference),
+            &[reference],
             &AlignmentParameters::default(),
         );
         assert_eq!(located.status, AstrometryStatus::None, "{located:?}");
@@ -404,6 +427,7 @@ pub(crate) mod tests {
             saturation: None,
             binning: 1,
             size_pixels: (512, 512),
+            camera: Default::default(),
         };
         let nominal = nominal_wcs(None, &keywords, Some(0.000195), (512, 512)).unwrap();
         assert_eq!(nominal, wcs());

@@ -134,7 +134,7 @@ fn reduce_files(
                 let paths = flat_paths(output, &record.identity.name);
                 let raw = raw_of(&record);
                 let masters = tools.masters_for(&record);
-                process_raw(tools.context(settings), raw, &masters, None, &paths)?;
+                process_raw(tools.context(settings), raw, &masters, &[], &paths)?;
                 Ok(paths.reduced)
             });
         outcome.note(path, reduced);
@@ -195,8 +195,8 @@ fn measure_file(
     let ReducedFrame { header, image, .. } = read_reduced(context.store, path)?;
     let record = reduced_record(&tools.keywords, path, &header, image.shape(), &settings.name)?;
     let paths = flat_paths(output, &record.identity.name);
-    let known = group.reference().and_then(KnownField::of);
-    let reference = known.as_ref().map(KnownField::as_reference);
+    let known = group.references();
+    let references: Vec<_> = known.iter().map(KnownField::as_reference).collect();
     let frame = CalibratedFrame {
         header,
         image,
@@ -204,7 +204,7 @@ fn measure_file(
         degradations: Vec::new(),
         history: Vec::new(),
     };
-    measure_calibrated(context, raw_of(&record), frame, reference, &paths)?;
+    measure_calibrated(context, raw_of(&record), frame, &references, &paths)?;
     group.absorb(context, &record, &paths)?;
     Ok((record, paths))
 }

@@ -1,6 +1,6 @@
 //! The daily record of calibration masters for the web side of the Instrument Center (seed 003).
 
-use super::masters::master_file_name;
+use super::master_file::master_file_name;
 use crate::model::Master;
 use serde_json::{Map, Value, json};
 
@@ -49,6 +49,8 @@ pub fn calibration_record(master: &Master, origin: &str, telescope: &str) -> Val
         json!({"name": "VALID", "value": master.valid, "type": "bool", "unit": "", "errorcode": 0}),
     );
     record.insert("PARAMETERS".into(), Value::Array(parameters));
+    // Beyond the seed: what was measured on the frames, and which of them are not in it.
+    record.insert("FIGURES".into(), json!(master.figures));
     Value::Object(record)
 }
 

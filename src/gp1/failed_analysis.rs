@@ -24,6 +24,8 @@ pub fn failed_analysis(
             arrived_at: frame.arrived_at,
             stacked: false,
             reason: Some(reason.to_owned()),
+            relative_zero_point: None,
+            group: None,
             zero_point: quality.and_then(|quality| quality.zero_point),
             limiting_magnitude: quality.and_then(|quality| quality.limiting_magnitude),
             fwhm_pixels: quality.map(|quality| quality.fwhm_pixels),

@@ -2,7 +2,7 @@
 
 use super::error::Gp1Error;
 use super::frame_steps::{StepContext, StepTimer, background_of};
-use super::measured_frame::MeasuredFrame;
+use super::measured_frame::{KnownField, MeasuredFrame};
 use super::relative_zero_point::{instrumental_zero_point, relative_zero_point};
 use super::stacking::StackSet;
 use super::workspace::FramePaths;
@@ -29,12 +29,12 @@ impl FrameGroup {
         self.frames.iter().find(|frame| frame.record.identity == *identity)
     }
 
-    /// The frame that gives its coordinates to others: the first that was solved, else the first that has any.
-    pub fn reference(&self) -> Option<&MeasuredFrame> {
-        self.frames
-            .iter()
-            .find(|frame| frame.status.is_absolute())
-            .or_else(|| self.frames.iter().find(|frame| frame.wcs.is_some()))
+    /// The frames that give their coordinates to others, with their sources: one that was solved, and the first of each field that
+    /// is not tied to the sky.
+    pub fn references(&self) -> Vec<KnownField> {
+        let solved = self.frames.iter().find(|frame| frame.status.is_absolute());
+        let founders = self.frames.iter().filter(|frame| frame.field() == Some(frame.name()));
+        solved.into_iter().chain(founders).filter_map(KnownField::of).collect()
     }
 
     /// Takes in a frame from its files. The same frame again changes nothing; other data under the same name take the
@@ -101,14 +101,15 @@ impl FrameGroup {
         Ok(())
     }
 
-    /// A zero point for a frame without one: from the sources it shares with a frame of its camera and filter that has
-    /// one. Where there is no catalogue at all, the first frame founds a scale.
+    /// A zero point for a frame without one: from the sources it shares with a frame of its camera, filter and field that has
+    /// one. Where there is no catalogue at all, the first frame of each field founds a scale.
     fn zero_point_of(&self, frame: &MeasuredFrame) -> Option<(f64, f64)> {
         let keywords = &frame.record.keywords;
         let reference = self.frames.iter().find(|other| {
             other.zero_point.is_some()
                 && other.record.keywords.instrument == keywords.instrument
                 && other.record.keywords.filter == keywords.filter
+                && other.shares_sky_with(frame)
         });
         match reference {
             Some(reference) => relative_zero_point(reference, frame),

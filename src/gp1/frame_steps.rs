@@ -7,6 +7,7 @@ use super::masters_in_force::MastersInForce;
 use super::photometry::{self, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
 use super::reduction::{Reduction, reduce_frame};
+use super::sections::cut;
 use super::settings::InstanceSettings;
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
@@ -67,11 +68,12 @@ pub fn process_raw(
     context: StepContext<'_>,
     raw: RawFrame<'_>,
     masters: &MastersInForce,
-    reference: Option<ReferenceField<'_>>,
+    references: &[ReferenceField<'_>],
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let mut timer = StepTimer::new(&raw.identity.name);
-    let FitsImage { header, data } = context.store.read_image(raw.path)?;
+    let FitsImage { mut header, data } = context.store.read_image(raw.path)?;
+    let (data, cuts) = cut(data, Some(&mut header), &raw.keywords.camera);
     timer.done("read");
     let mut parameters = context.settings.reduction;
     parameters.use_masters &= context.settings.steps.reduction;
@@ -85,9 +87,10 @@ pub fn process_raw(
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }
     let Reduction { image, masters, degradations, history, .. } = reduction;
+    let history = cuts.into_iter().chain(history).collect();
     let calibrated =
         CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };
-    measure_calibrated(context, raw, calibrated, reference, paths)
+    measure_calibrated(context, raw, calibrated, references, paths)
 }
 
 /// A frame in electrons, just reduced or read from a reduced file.
@@ -107,7 +110,7 @@ pub fn measure_calibrated(
     context: StepContext<'_>,
     raw: RawFrame<'_>,
     frame: CalibratedFrame,
-    reference: Option<ReferenceField<'_>>,
+    references: &[ReferenceField<'_>],
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let CalibratedFrame { mut header, image, masters, mut degradations, mut history } = frame;
@@ -142,7 +145,7 @@ pub fn measure_calibrated(
             nominal,
             image.shape(),
             &settings.astrometry,
-            reference,
+            references,
             &settings.alignment,
         )
     } else {
@@ -155,6 +158,7 @@ pub fn measure_calibrated(
             status,
             match_count: 0,
             rms_arcsec: None,
+            aligned_with: None,
             degradation: None,
             history: "astrometry: not run".into(),
         }
@@ -305,6 +309,7 @@ fn measurement_of(
             astrometry: located.status.word().to_owned(),
             astrometry_matches: if is_located { located.match_count } else { 0 },
             astrometry_rms_arcsec: located.rms_arcsec,
+            field: field_of(raw.identity, located),
             zero_point: zero_point.map(|zero| zero.value),
             zero_point_scatter: zero_point.map(|zero| zero.scatter),
             zero_point_stars: zero_point.map_or(0, |zero| zero.star_count),
@@ -321,6 +326,13 @@ fn measurement_of(
         catalogue,
         catalogue_status,
     }
+}
+
+/// Name of the first frame of the field; none for frames tied to the sky, and where no sources were sought.
+fn field_of(identity: &FrameIdentity, located: &FrameAstrometry) -> Option<String> {
+    let is_tied = located.status.is_absolute();
+    (!is_tied && located.wcs.is_some())
+        .then(|| located.aligned_with.clone().unwrap_or_else(|| identity.name.clone()))
 }
 
 /// Sky level and noise of a frame on which no sources are sought: median and robust deviation of the good pixels, sources

@@ -69,6 +69,15 @@ pub struct KnownSky<'a> {
     /// Whether `references` are catalogue objects: then they are taken off where they disturb a candidate, and only images tied
     /// to the sky can be measured. Otherwise they are sources of the first frame, the candidates among them.
     pub is_catalogued: bool,
+    /// Field of that first frame, if it is not tied to the sky.
+    pub field: Option<&'a str>,
+}
+
+impl KnownSky<'_> {
+    /// Whether the references are of a field.
+    pub fn is_of(&self, field: Option<&str>) -> bool {
+        self.is_catalogued || self.field == field
+    }
 }
 
 /// Measures all tracks on the frames there is time for, in pixels read again from the workspace.
@@ -92,6 +101,10 @@ pub fn measure(
             continue;
         }
         progress::step();
+        // Stars of another field calibrate nothing.
+        let no_controls: &[CatalogueObject] = &[];
+        let controls: &[CatalogueObject] =
+            if sky.is_of(frame.field()) { &controls } else { no_controls };
         let reduced = read_reduced(context.store, &frame.paths.reduced)?;
         let background = background_of(&reduced.image, context.settings);
         let bare = frame.bare_sources();
@@ -104,9 +117,9 @@ pub fn measure(
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
         };
         let scales = Scales { zero_point, exposure_seconds: frame.exposure_seconds() };
-        let measured = measure_field(&field, scales, tracks, &controls, sky, index);
-        for (curve, point) in points.iter_mut().zip(measured.tracks) {
-            curve.extend(point);
+        let measured = measure_field(&field, scales, tracks, controls, sky, index);
+        for ((curve, point), track) in points.iter_mut().zip(measured.tracks).zip(tracks) {
+            curve.extend(point.filter(|_| track.field.as_deref() == frame.field()));
         }
         for (star, point) in constant.iter_mut().zip(measured.controls) {
             star.fluxes.extend(point.map(|point| (point.flux, point.flux_error)));
@@ -122,13 +135,16 @@ pub fn measure_on_stack(
     field: &ForcedField<'_>,
     zero_point: (f64, f64),
     exposure_seconds: f64,
+    stack_field: Option<&str>,
     tracks: &[Track],
     sky: KnownSky<'_>,
     index: usize,
 ) -> Vec<Option<PlacePoint>> {
-    let controls = control_stars(sky);
+    let controls = if sky.is_of(stack_field) { control_stars(sky) } else { Vec::new() };
     let scales = Scales { zero_point, exposure_seconds };
-    measure_field(field, scales, tracks, &controls, sky, index).tracks
+    let points = measure_field(field, scales, tracks, &controls, sky, index).tracks;
+    let is_there = |track: &Track| sky.is_catalogued || track.field.as_deref() == stack_field;
+    points.into_iter().zip(tracks).map(|(point, track)| point.filter(|_| is_there(track))).collect()
 }
 
 /// The light curves as the source tables have them: no pixel is read, so this is quick enough after every frame. Frames on

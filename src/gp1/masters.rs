@@ -1,19 +1,17 @@
 //! Masters of a night from its bias, dark and flat frames, compared with those in force and validated
 //! (seed 003, "Create Master / Calibration").
 
-use super::error::Gp1Error;
+use super::master_figures::{of_biases, of_darks, of_flats, with_master};
 use super::masters_in_force::{LoadedMaster, MastersInForce};
-use crate::fits::{FitsStore, Header, PixelFormat};
-use crate::gp1::workspace::component;
 use crate::imaging::{
     Image,
-    calibration::{Combination, combine, combine_flats, measured_saturation},
+    calibration::{CalibrationError, Combination, combine, combine_flats, measured_saturation},
     statistics::plane_statistics,
 };
-use crate::model::{FrameKeywords, FrameKind, Master, MasterKind, MasterStatistics};
-use sha2::{Digest, Sha256};
+use crate::model::{
+    FrameKeywords, FrameKind, LeftOut, Master, MasterFigures, MasterKind, MasterStatistics,
+};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// One raw calibration frame.
@@ -42,7 +40,7 @@ pub struct MasterPolicy {
     pub combination: Combination,
     /// A flat with a larger share of its pixels at saturation is left out.
     pub maximum_saturated_fraction: f64,
-    /// A flat with a lower median above bias, data numbers, is left out.
+    /// A flat with a lower median above bias, data numbers, is left out; the camera's own figure comes first.
     pub minimum_flat_level: f64,
     pub bias_cuts: ValidationCuts,
     /// Per second.
@@ -75,15 +73,13 @@ impl MasterPolicy {
     }
 }
 
-/// A new master, judged, not yet in a file: `record.path` and `record.sha256` are empty until [`write_master`].
+/// A new master, judged, not yet in a file: `record.path` and `record.sha256` are empty until [`write_master`](super::master_file::write_master).
 #[derive(Debug, Clone)]
 pub struct MasterCandidate {
     pub record: Master,
     pub data: Arc<Image>,
     /// Names of the frames in it.
     pub inputs: Vec<String>,
-    /// Names of the frames left out, with the reason.
-    pub left_out: Vec<(String, String)>,
 }
 
 /// A master that could not be made.
@@ -173,35 +169,60 @@ pub fn make_masters(
             })
         };
         let (bias, dark) = (usable(MasterKind::Bias), usable(MasterKind::Dark));
+        let read_noise_dn = made
+            .iter()
+            .flatten()
+            .map(|candidate| &candidate.record)
+            .find(|record| {
+                record.kind == MasterKind::Bias
+                    && record.instrument == group.instrument
+                    && record.binning == group.binning
+            })
+            .or_else(|| {
+                let shape = group.shape;
+                in_force
+                    .latest(MasterKind::Bias, &group.instrument, "", group.binning, shape)
+                    .map(|master| &master.record)
+            })
+            .and_then(|record| record.figures.read_noise_dn);
         let reference = in_force
             .latest(group.kind, &group.instrument, &group.filter, group.binning, group.shape)
             .cloned();
-        let candidate =
-            make_one(&group, members, bias.as_deref(), dark.as_deref(), reference.as_ref(), policy);
+        let detector =
+            Detector { bias: bias.as_deref(), dark_per_second: dark.as_deref(), read_noise_dn };
+        let candidate = make_one(&group, members, &detector, reference.as_ref(), policy);
         made.push(candidate);
     }
     made
 }
 
+/// What is known of the detector when a master is made.
+struct Detector<'a> {
+    bias: Option<&'a Image>,
+    dark_per_second: Option<&'a Image>,
+    read_noise_dn: Option<f64>,
+}
+
 fn make_one(
     group: &Group,
     members: Vec<CalibrationFrame>,
-    bias: Option<&Image>,
-    dark_per_second: Option<&Image>,
+    detector: &Detector<'_>,
     reference: Option<&LoadedMaster>,
     policy: &MasterPolicy,
 ) -> Result<MasterCandidate, MasterFailure> {
+    let Detector { bias, dark_per_second, read_noise_dn } = *detector;
     let mut left_out = Vec::new();
     let mut kept: Vec<CalibrationFrame> = Vec::new();
     for frame in members {
         match unfit(&frame, group.kind, bias, policy) {
-            Some(reason) => left_out.push((frame.name, reason)),
+            Some(reason) => left_out.push(LeftOut { name: frame.name, reason }),
             None => kept.push(frame),
         }
     }
     if kept.len() < policy.minimum_frames {
         let mut reason = format!("{} good frames, {} needed", kept.len(), policy.minimum_frames);
-        if let Some((name, why)) = left_out.first() {
+        if let Some(first) = left_out.first() {
+            let LeftOut { name, reason: why } = first;
             reason += &format!("; {} left out ({name}: {why})", left_out.len());
         }
         return Err(group.failure(reason));
@@ -212,27 +233,47 @@ fn make_one(
         .min()
         .ok_or_else(|| group.failure("no frames".to_owned()))?;
     let inputs: Vec<String> = kept.iter().map(|frame| frame.name.clone()).collect();
-    let exposures: Vec<f64> = kept.iter().map(|frame| frame.keywords.exposure_seconds).collect();
+    let mut exposures: Vec<f64> =
+        kept.iter().map(|frame| frame.keywords.exposure_seconds).collect();
     let mut planes: Vec<Image> = kept.into_iter().map(|frame| frame.data).collect();
-    let combined = match group.kind {
-        MasterKind::Bias => combine(&planes, policy.combination),
+    let how = policy.combination;
+    let failed = |error: CalibrationError| group.failure(error.to_string());
+    let (data, figures) = match group.kind {
+        MasterKind::Bias => {
+            let figures = of_biases(&planes);
+            (combine(&planes, how).map_err(failed)?, figures)
+        }
         MasterKind::Dark => {
             let Some(bias) = bias else {
                 return Err(group.failure("there is no bias to take off".to_owned()));
             };
+            let figures = of_darks(&planes, bias);
             for (plane, exposure) in planes.iter_mut().zip(&exposures) {
                 let seconds = *exposure as f32;
                 ndarray::Zip::from(plane)
                     .and(bias)
                     .for_each(|value, level| *value = (*value - level) / seconds);
             }
-            combine(&planes, policy.combination)
+            (combine(&planes, how).map_err(failed)?, figures)
         }
         MasterKind::Flat => {
-            combine_flats(&planes, &exposures, bias, dark_per_second, policy.combination)
+            let figures = of_flats(&planes, bias, read_noise_dn.unwrap_or(0.0));
+            let flats = |planes: &[Image], exposures: &[f64]| {
+                combine_flats(planes, exposures, bias, dark_per_second, how)
+            };
+            let data = flats(&planes, &exposures).map_err(failed)?;
+            // Every other frame first, so that either half has all levels.
+            let half = interleave(&mut planes);
+            interleave(&mut exposures);
+            let halves = planes.split_at(half);
+            let times = exposures.split_at(half);
+            let halves = flats(halves.0, times.0).ok().zip(flats(halves.1, times.1).ok());
+            let halves = halves.as_ref().map(|(one, other)| (one, other));
+            let figures = with_master(figures, &data, halves);
+            (data, figures)
         }
     };
-    let data = combined.map_err(|error| group.failure(error.to_string()))?;
+    let figures = MasterFigures { left_out, ..figures };
     let statistics = compare(&data, reference);
     let reason = judge(&statistics, policy.cuts(group.kind), group.kind);
     let record = Master {
@@ -246,10 +287,23 @@ fn make_one(
         path: Default::default(),
         sha256: String::new(),
         statistics,
+        figures,
         valid: reason.is_none(),
         reason,
     };
-    Ok(MasterCandidate { record, data: Arc::new(data), inputs, left_out })
+    Ok(MasterCandidate { record, data: Arc::new(data), inputs })
+}
+
+/// Puts the values of even places before those of odd ones; returns how many there are of the first.
+fn interleave<T>(values: &mut Vec<T>) -> usize {
+    let all = std::mem::take(values);
+    let half = all.len().div_ceil(2);
+    let mut odd = Vec::new();
+    for (index, value) in all.into_iter().enumerate() {
+        if index % 2 == 0 { values.push(value) } else { odd.push(value) }
+    }
+    values.extend(odd);
+    half
 }
 
 /// Why a frame cannot be part of a master.
@@ -284,8 +338,11 @@ fn unfit(
             }
             let zero = bias.map_or(0.0, |bias| plane_statistics(bias).median);
             let above = statistics.median - zero;
-            (above < policy.minimum_flat_level)
-                .then(|| format!("its level of {above:.0} above bias is too low"))
+            let least =
+                frame.keywords.camera.minimum_flat_level_dn.unwrap_or(policy.minimum_flat_level);
+            (above < least).then(|| {
+                format!("its level of {above:.0} above bias is too low ({least:.0} are needed)")
+            })
         }
     }
 }
@@ -321,81 +378,9 @@ fn judge(statistics: &MasterStatistics, cuts: ValidationCuts, kind: MasterKind) 
         .or_else(|| outside("rms difference", statistics.rms_difference, cuts.rms_difference))
 }
 
-/// `bias_20180306T021123_C0_none_2.fits`: kind, date, camera, filter, binning.
-pub fn master_file_name(record: &Master) -> String {
-    let filter = if record.filter.is_empty() { "none" } else { &record.filter };
-    format!(
-        "{}_{}_{}_{}_{}.fits",
-        record.kind,
-        record.date.compact(),
-        component(&record.instrument),
-        component(filter),
-        record.binning
-    )
-}
-
-/// Writes the file into `directory` and returns the record with its path and hash.
-pub fn write_master(
-    store: &dyn FitsStore,
-    directory: &Path,
-    candidate: &MasterCandidate,
-) -> Result<Master, Gp1Error> {
-    super::workspace::make_directory(directory)?;
-    let mut record = candidate.record.clone();
-    let path = directory.join(master_file_name(&record));
-    let header = master_header(candidate);
-    store.write_images(&path, &[("", &header, &candidate.data, PixelFormat::Float32)])?;
-    let content =
-        std::fs::read(&path).map_err(|source| Gp1Error::Io { path: path.clone(), source })?;
-    record.sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    record.path = path;
-    Ok(record)
-}
-
-fn master_header(candidate: &MasterCandidate) -> Header {
-    let record = &candidate.record;
-    let mut header = Header::new();
-    header.set("EXPTYPE", format!("master {}", record.kind), "kind of master");
-    header.set("INSTRUME", record.instrument.as_str(), "camera");
-    if !record.filter.is_empty() {
-        header.set("FILTER", record.filter.as_str(), "filter");
-    }
-    header.set("BINNING", record.binning, "pixels binned on each axis");
-    header.set("DATE-OBS", record.date.iso_milliseconds(), "UTC of the start of the first frame");
-    header.set("NCOMBINE", record.frame_count, "frames combined");
-    let unit = match record.kind {
-        MasterKind::Bias => "adu",
-        MasterKind::Dark => "adu/s",
-        MasterKind::Flat => "",
-    };
-    header.set("BUNIT", unit, "unit of the pixels");
-    let statistics = &record.statistics;
-    header.set("MEAN", statistics.mean, "mean of all pixels");
-    header.set("MEDIAN", statistics.median, "median of all pixels");
-    header.set("RMS", statistics.rms, "standard deviation of all pixels");
-    for (keyword, value, what) in [
-        ("MEANDIFF", statistics.mean_difference, "mean"),
-        ("MEDIANDIF", statistics.median_difference, "median"),
-        ("RMSDIFF", statistics.rms_difference, "standard deviation"),
-    ] {
-        // Keywords have eight characters; the record beside the file spells them as seed 003 does.
-        let keyword = keyword.get(..8).unwrap_or(keyword);
-        if let Some(value) = value {
-            header.set(keyword, value, &format!("{what} of new - master before"));
-        }
-    }
-    header.set("VALID", record.valid, "passed the validation");
-    for name in &candidate.inputs {
-        header.history(&format!("combined from {name}"));
-    }
-    for (name, reason) in &candidate.left_out {
-        header.history(&format!("left out {name}: {reason}"));
-    }
-    header
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::master_file::master_file_name;
     use super::super::masters_in_force::tests::master;
     use super::*;
     use crate::model::UtcTime;
@@ -425,6 +410,7 @@ mod tests {
                 saturation: Some(7000.0),
                 binning: 1,
                 size_pixels: (16, 16),
+                camera: Default::default(),
             },
             data,
         }

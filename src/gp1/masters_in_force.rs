@@ -217,6 +217,7 @@ pub(crate) mod tests {
                     median_difference: None,
                     rms_difference: None,
                 },
+                figures: Default::default(),
                 valid: true,
                 reason: None,
             },
@@ -240,6 +241,7 @@ pub(crate) mod tests {
             saturation: None,
             binning: 1,
             size_pixels: (4, 4),
+            camera: Default::default(),
         }
     }
 

@@ -120,6 +120,20 @@ impl MeasuredFrame {
         Some(self.measurement.quality.fwhm_pixels).filter(|value| *value > 0.0)
     }
 
+    /// The field of a frame that is not tied to the sky: the name of its first frame.
+    pub fn field(&self) -> Option<&str> {
+        self.measurement.quality.field.as_deref()
+    }
+
+    /// Whether positions of the two can be compared: both are tied to the sky, or both have the same stars.
+    pub fn shares_sky_with(&self, other: &Self) -> bool {
+        match (self.status.is_absolute(), other.status.is_absolute()) {
+            (true, true) => true,
+            (false, false) => self.field() == other.field(),
+            _ => false,
+        }
+    }
+
     /// The middle of the frame on the sky.
     pub fn centre(&self) -> Option<SkyPosition> {
         let (rows, columns) = self.measurement.shape;
@@ -154,6 +168,8 @@ impl MeasuredFrame {
             stacked: self.not_stacked.is_none(),
             reason: self.not_stacked.clone(),
             zero_point: quality.zero_point,
+            relative_zero_point: self.zero_point.map(|(value, _)| value),
+            group: None,
             limiting_magnitude: quality.limiting_magnitude,
             fwhm_pixels: self.fwhm_pixels(),
             astrometry: quality.astrometry.clone(),

@@ -77,6 +77,7 @@ impl NamedMasters {
                     median_difference: None,
                     rms_difference: None,
                 },
+                figures: Default::default(),
                 valid: true,
                 reason: None,
             },

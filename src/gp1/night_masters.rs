@@ -3,7 +3,9 @@
 use super::{
     Gp1Error, MastersInForce,
     calibration_record::calibration_record,
-    masters::{CalibrationFrame, MasterPolicy, ValidationCuts, make_masters, write_master},
+    master_file::write_master,
+    masters::{CalibrationFrame, MasterPolicy, ValidationCuts, make_masters},
+    sections::cut,
     workspace::{make_directory, write_atomically},
 };
 use crate::{
@@ -73,7 +75,7 @@ pub fn make_night_masters(
                 readable.push(CalibrationFrame {
                     name: frame.identity.name.clone(),
                     keywords: frame.keywords.clone(),
-                    data: image.data,
+                    data: cut(image.data, None, &frame.keywords.camera).0,
                 });
             }
             Err(error) => night.failed.push((frame.id, error.to_string())),

@@ -46,8 +46,8 @@ pub struct FrameWork {
     store: Arc<dyn FitsStore>,
     frame: FrameRecord,
     paths: FramePaths,
-    /// The field as an earlier frame of the group found it.
-    reference: Option<KnownField>,
+    /// The fields as earlier frames of the group found them.
+    references: Vec<KnownField>,
     group_name: String,
     started: Instant,
 }
@@ -55,15 +55,16 @@ pub struct FrameWork {
 impl FrameWork {
     /// Whether the frames before this one can no longer change how it is measured.
     pub fn has_settled_field(&self) -> bool {
-        self.reference.as_ref().is_some_and(KnownField::is_absolute)
+        !self.references.is_empty() && self.references.iter().all(KnownField::is_absolute)
     }
 
     /// Runs the enabled steps on the raw frame and writes its files.
     pub fn measure(&self, masters: &MastersInForce) -> Result<FrameMeasurement, Gp1Error> {
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let FrameRecord { path, identity, keywords, .. } = &self.frame;
-        let reference = self.reference.as_ref().map(KnownField::as_reference);
-        process_raw(context, RawFrame { path, identity, keywords }, masters, reference, &self.paths)
+        let references: Vec<_> = self.references.iter().map(KnownField::as_reference).collect();
+        let raw = RawFrame { path, identity, keywords };
+        process_raw(context, raw, masters, &references, &self.paths)
     }
 }
 
@@ -133,13 +134,14 @@ impl Instance {
     ) -> Result<FrameWork, Gp1Error> {
         let burst_id = trigger.map(|trigger| trigger.burst_id.as_str());
         let group_name = group_of(&frame.keywords, burst_id);
-        let reference = self.groups.get(&group_name).and_then(FrameGroup::reference);
+        let references =
+            self.groups.get(&group_name).map(FrameGroup::references).unwrap_or_default();
         Ok(FrameWork {
             settings: self.settings.clone(),
             catalogue: self.catalogue.clone(),
             store: self.store.clone(),
             paths: self.frame_paths(frame, burst_id)?,
-            reference: reference.and_then(KnownField::of),
+            references,
             frame: frame.clone(),
             group_name,
             started: Instant::now(),
@@ -271,6 +273,9 @@ impl Instance {
                 each.stacked = refusal.is_none();
                 each.reason = refusal.clone();
             }
+        }
+        for (_, each) in &mut uses {
+            each.group = stacks.group_of(&each.instrument, &each.filter, &each.name);
         }
         let frame_list = uses.into_iter().map(|(_, each)| each).collect();
         let path =
@@ -450,6 +455,8 @@ fn frame_uses(frames: &[FrameRecord], group: &FrameGroup) -> Vec<(bool, FrameUse
                     arrived_at: record.arrived_at,
                     stacked: false,
                     reason: Some(reason),
+                    relative_zero_point: None,
+                    group: None,
                     zero_point: None,
                     limiting_magnitude: None,
                     fwhm_pixels: None,

@@ -7,7 +7,7 @@ use super::pipeline::Instance;
 use super::settings::{InstanceSettings, Steps};
 use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky, ZERO_POINT};
 use crate::catalogs::{Catalogue, local::NoCatalogue};
-use crate::fits::{cfitsio::Cfitsio, keywords::KeywordMap};
+use crate::fits::{FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
 use crate::imaging::Image;
 use crate::model::{
     AnalysisResult, CatalogueStatus, FrameRecord, MasterKind, PositionEstimate, Trigger,
@@ -227,4 +227,48 @@ fn without_a_catalogue_the_fading_source_still_comes_first() {
     assert!((offset - 17f64.hypot(11.0)).abs() < 1.5, "{offset}");
     assert!(result.degradations.iter().any(|each| each.code == "NOCAT"));
     assert!(result.frames.iter().all(|frame| frame.stacked), "{:?}", result.frames);
+}
+
+/// Every other frame shows another field under the same coordinates (its mirror image): as a telescope whose pointing jumps.
+#[test]
+fn two_fields_in_turn_are_two_groups_with_a_stack_each() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let mut instance = instance(work.path(), Arc::new(NoCatalogue));
+    let mut records = frames(&sky, raw.path(), 6);
+    for index in [1, 3, 5] {
+        let plane = Cfitsio.read_image(&records[index].path).unwrap().data;
+        records[index] = sky.write_plane(raw.path(), index, &plane.t().to_owned());
+    }
+    let mut fields = Vec::new();
+    for record in &records {
+        let outcome = instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+        fields.push(outcome.quality.field.unwrap());
+    }
+    let name = |index: usize| records[index].identity.name.clone();
+    assert_eq!(fields, [name(0), name(1), name(0), name(1), name(0), name(1)]);
+    let result = read(&instance.analyse(&trigger, &deadline(sky.t0, 10), &records).unwrap());
+    let groups: Vec<_> = result.frames.iter().map(|frame| (frame.stacked, frame.group)).collect();
+    assert_eq!(groups, [1, 2, 1, 2, 1, 2].map(|group| (true, Some(group))));
+    assert_eq!(result.catalogue_status, CatalogueStatus::Unavailable);
+    for (index, founder) in [("stack_w", name(0)), ("stack_w_2", name(1))] {
+        let path = work.path().join(format!("929744/T010/{index}.fits"));
+        let header = Cfitsio.read_header(&path).unwrap();
+        assert_eq!(header.number("NCOMBINE"), Some(3.0));
+        assert_eq!(header.text("REFFRAME"), Some(founder));
+    }
+    // A light curve is of one field: a source is measured on its three frames and their stack, on no other.
+    for listed in &result.candidates {
+        let of_frames = listed.candidate.light_curve.iter().filter_map(|point| {
+            records.iter().position(|record| record.identity.name == point.image)
+        });
+        let parities: Vec<usize> = of_frames.map(|index| index % 2).collect();
+        assert!(parities.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", listed.candidate);
+    }
+    // After a restart the groups are the same.
+    let mut again = self::instance(work.path(), Arc::new(NoCatalogue));
+    again.restore(&records, Some(&trigger)).unwrap();
+    let path = again.analyse(&trigger, &deadline(sky.t0, 10), &records).unwrap();
+    assert_eq!(read(&path).frames, result.frames);
 }

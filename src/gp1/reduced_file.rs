@@ -184,6 +184,7 @@ pub(crate) mod tests {
                 astrometry: "solved".into(),
                 astrometry_matches: 80,
                 astrometry_rms_arcsec: Some(0.07),
+                field: None,
                 zero_point: Some(22.8),
                 zero_point_scatter: Some(0.04),
                 zero_point_stars: 70,

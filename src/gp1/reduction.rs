@@ -32,7 +32,8 @@ pub struct Reduction {
     pub good_fraction: f64,
 }
 
-/// Reduces a frame (`raw` in data numbers). Values of the settings come before those of the header; saturation is the
+/// Reduces a frame (`raw` in data numbers). Values of the settings come before those of the header and the camera, and gain and
+/// read noise measured on the frames of the masters serve where none is stated; saturation is the
 /// lowest of what is stated and what is measured on the frame. Masters of another shape never come here: they are not
 /// selected, and the frame says what it lacks.
 pub fn reduce_frame(
@@ -41,21 +42,29 @@ pub fn reduce_frame(
     masters: &MastersInForce,
     parameters: &ReductionParameters,
 ) -> Result<Reduction, CalibrationError> {
-    let selected = if parameters.use_masters {
+    let is_raw = !keywords.camera.is_reduced;
+    let selected = if parameters.use_masters && is_raw {
         masters.select(keywords, raw.dim(), parameters.hot_pixel_sigma)
     } else {
         SelectedMasters::default()
     };
     let mut degradations = selected.degradations.clone();
-    let gain_electrons = parameters.gain_electrons.or(keywords.gain_electrons);
-    if gain_electrons.is_none() {
-        let reason = "neither settings nor header give a gain: 1 electron per data number";
+    let measured_gain = || Some(selected.flat.as_ref()?.record.figures.gain_electrons?.value);
+    let stated_gain = parameters.gain_electrons.or(keywords.gain_electrons);
+    let gain = stated_gain.or_else(measured_gain);
+    if gain.is_none() {
+        let reason =
+            "neither settings, header, camera nor flats give a gain: 1 electron per data number";
         degradations.push(Degradation::new("NOGAIN", reason));
     }
-    let gain_electrons = gain_electrons.unwrap_or(ASSUMED_GAIN);
-    let read_noise = parameters.read_noise_electrons.or(keywords.read_noise_electrons);
+    let gain_electrons = gain.unwrap_or(ASSUMED_GAIN);
+    let measured_noise =
+        || Some(selected.bias.as_ref()?.record.figures.read_noise_dn? * gain_electrons);
+    let stated_noise = parameters.read_noise_electrons.or(keywords.read_noise_electrons);
+    let read_noise = stated_noise.or_else(measured_noise);
     if read_noise.is_none() {
-        let reason = "neither settings nor header give a read noise: none is assumed";
+        let reason =
+            "neither settings, header, camera nor biases give a read noise: none is assumed";
         degradations.push(Degradation::new("NORDNOIS", reason));
     }
     let read_noise_electrons = read_noise.unwrap_or(0.0);
@@ -77,6 +86,9 @@ pub fn reduce_frame(
     set_aside_undefined(&mut image);
 
     let mut history = Vec::new();
+    if !is_raw {
+        history.push("reduction: the frame came reduced; no master is applied".to_owned());
+    }
     for master in [&selected.bias, &selected.dark, &selected.flat].into_iter().flatten() {
         let name = master.record.path.file_name().unwrap_or_default().to_string_lossy();
         history.push(format!(
@@ -85,7 +97,9 @@ pub fn reduce_frame(
         ));
     }
     history.push(format!(
-        "reduction: gain {gain_electrons} e/adu, read noise {read_noise_electrons} e, saturation {saturation} adu"
+        "reduction: gain {gain_electrons} e/adu ({}), read noise {read_noise_electrons} e ({}), saturation {saturation} adu",
+        origin(stated_gain, gain),
+        origin(stated_noise, read_noise),
     ));
     let good = image.mask.iter().filter(|bits| **bits == 0).count();
     let good_fraction = good as f64 / image.mask.len().max(1) as f64;
@@ -99,6 +113,15 @@ pub fn reduce_frame(
         history,
         good_fraction,
     })
+}
+
+/// Where a figure comes from, in a word.
+fn origin(stated: Option<f64>, found: Option<f64>) -> &'static str {
+    match (stated, found) {
+        (Some(_), _) => "stated",
+        (None, Some(_)) => "measured",
+        (None, None) => "assumed",
+    }
 }
 
 /// Pixels without a defined value or variance become bad ones of value 0.
@@ -137,6 +160,7 @@ mod tests {
             saturation: Some(1000.0),
             binning: 1,
             size_pixels: (8, 8),
+            camera: Default::default(),
         }
     }
 

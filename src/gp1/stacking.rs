@@ -23,15 +23,17 @@ const OVERLAP_SAMPLES: usize = 16;
 /// Instrument and filter: each pair has its own stack.
 pub type StackKey = (String, String);
 
-/// All running stacks of a trigger. What they are follows from the frames offered and their order alone.
+/// All running stacks of a trigger: for each camera and filter one per field. What they are follows from the frames offered and
+/// their order alone.
 #[derive(Debug, Clone, Default)]
 pub struct StackSet {
-    stacks: BTreeMap<StackKey, FilterStack>,
+    stacks: BTreeMap<StackKey, Vec<FilterStack>>,
     offered: Vec<FrameIdentity>,
 }
 
 impl StackSet {
-    /// Offers a frame to the stack of its camera and filter; the first fit one founds it. Returns why it was refused.
+    /// Offers a frame to the stacks of its camera and filter; the first fit one founds one. A frame of another field founds the
+    /// next: fields are kept apart, never averaged. Returns why it was refused.
     pub fn offer(
         &mut self,
         frame: &MeasuredFrame,
@@ -41,14 +43,26 @@ impl StackSet {
         alignment: &AlignmentParameters,
     ) -> Result<(), StackRefusal> {
         self.offered.push(frame.record.identity.clone());
-        let key = (frame.record.keywords.instrument.clone(), frame.filter().to_owned());
-        let stack = match self.stacks.entry(key) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(FilterStack::new(frame, parameters)?)
+        let stacks = self.stacks.entry(key_of(frame)).or_default();
+        let mut refused = None;
+        for stack in stacks.iter_mut() {
+            match stack.add(frame, image, background, parameters, alignment) {
+                Err(refusal) if refusal.is_of_another_field() => refused = Some(refusal),
+                outcome => return outcome,
             }
-        };
-        stack.add(frame, image, background, parameters, alignment)
+        }
+        // Beside stacks that are tied to the sky, a frame that is not says less than the reason why it is not.
+        let is_tied = frame.status.is_absolute();
+        if let Some(refusal) = refused
+            && !is_tied
+            && stacks.iter().any(|stack| stack.reference.is_absolute)
+        {
+            return Err(refusal);
+        }
+        let mut founded = FilterStack::new(frame, parameters)?;
+        founded.add(frame, image, background, parameters, alignment)?;
+        stacks.push(founded);
+        Ok(())
     }
 
     /// Whether exactly these frames were offered, in this order.
@@ -57,28 +71,41 @@ impl StackSet {
             && self.offered.iter().zip(frames).all(|(one, other)| *one == other.record.identity)
     }
 
-    /// The stack a frame was offered to.
+    /// The stack that a frame is in, else the first one it was offered to.
     pub fn of_frame(&self, frame: &MeasuredFrame) -> Option<&FilterStack> {
-        let key = (frame.record.keywords.instrument.clone(), frame.filter().to_owned());
-        self.stacks.get(&key)
+        let stacks = self.stacks.get(&key_of(frame))?;
+        stacks.iter().find(|stack| stack.holds(frame.name())).or_else(|| stacks.first())
     }
 
-    /// Every stack with the name it goes by in results: `stack_w`; with the camera in it where two cameras share a filter.
-    pub fn named(&self) -> Vec<(String, &FilterStack)> {
-        self.stacks
-            .iter()
-            .map(|((instrument, filter), stack)| {
-                let sharing = self.stacks.keys().filter(|(_, other)| other == filter).count();
-                let filter = component(filter);
-                let name = if sharing > 1 {
-                    format!("stack_{}_{filter}", component(instrument))
-                } else {
-                    format!("stack_{filter}")
-                };
-                (name, stack)
-            })
-            .collect()
+    /// Which of the stacks of its camera and filter holds a frame, counted from 1.
+    pub fn group_of(&self, instrument: &str, filter: &str, frame: &str) -> Option<usize> {
+        let stacks = self.stacks.get(&(instrument.to_owned(), filter.to_owned()))?;
+        stacks.iter().position(|stack| stack.holds(frame)).map(|index| index + 1)
     }
+
+    /// Every stack with the name it goes by in results: `stack_w`; with the camera in it where two cameras share a filter, and
+    /// with a number from the second field on: `stack_w_2`.
+    pub fn named(&self) -> Vec<(String, &FilterStack)> {
+        let mut named = Vec::new();
+        for ((instrument, filter), stacks) in &self.stacks {
+            let sharing = self.stacks.keys().filter(|(_, other)| other == filter).count();
+            let filter = component(filter);
+            let name = if sharing > 1 {
+                format!("stack_{}_{filter}", component(instrument))
+            } else {
+                format!("stack_{filter}")
+            };
+            for (index, stack) in stacks.iter().enumerate() {
+                let number = if index == 0 { String::new() } else { format!("_{}", index + 1) };
+                named.push((format!("{name}{number}"), stack));
+            }
+        }
+        named
+    }
+}
+
+fn key_of(frame: &MeasuredFrame) -> StackKey {
+    (frame.record.keywords.instrument.clone(), frame.filter().to_owned())
 }
 
 /// Why a frame is not in the stack.
@@ -98,8 +125,17 @@ pub enum StackRefusal {
     NoNoise,
     #[error("it covers {percent:.0} % of the grid: another field")]
     OtherField { percent: f64 },
+    #[error("it has not the stars of {reference}: another field")]
+    OtherStars { reference: String },
     #[error("{0}")]
     Misaligned(String),
+}
+
+impl StackRefusal {
+    /// Whether the frame may be fit for a stack of another field.
+    fn is_of_another_field(&self) -> bool {
+        matches!(self, Self::OtherField { .. } | Self::OtherStars { .. } | Self::Misaligned(_))
+    }
 }
 
 /// The grid and scale of a stack: those of its first frame.
@@ -108,6 +144,8 @@ pub struct StackReference {
     pub frame: String,
     pub wcs: TangentPlane,
     pub is_absolute: bool,
+    /// Field of the frame, where it is not tied to the sky.
+    pub field: Option<String>,
     pub shape: (usize, usize),
     pub zero_point: f64,
     pub zero_point_error: f64,
@@ -145,6 +183,7 @@ impl FilterStack {
                 frame: frame.name().to_owned(),
                 wcs,
                 is_absolute: frame.status.is_absolute(),
+                field: frame.field().map(str::to_owned),
                 shape,
                 zero_point,
                 zero_point_error,
@@ -170,6 +209,12 @@ impl FilterStack {
         alignment: &AlignmentParameters,
     ) -> Result<(), StackRefusal> {
         check_sources(frame, parameters)?;
+        if !self.reference.is_absolute
+            && !frame.status.is_absolute()
+            && self.reference.field.as_deref() != frame.field()
+        {
+            return Err(StackRefusal::OtherStars { reference: self.reference.frame.clone() });
+        }
         let fwhm = frame.fwhm_pixels().unwrap_or(f64::NAN);
         if fwhm > self.best_fwhm_pixels * parameters.maximum_fwhm_ratio {
             return Err(StackRefusal::TooWide {
@@ -198,6 +243,11 @@ impl FilterStack {
             self.best_fwhm_pixels = fwhm;
         }
         Ok(())
+    }
+
+    /// Whether a frame is in it.
+    pub fn holds(&self, frame: &str) -> bool {
+        self.stacked.iter().any(|name| name == frame)
     }
 
     /// The stack as it is, in electrons of the reference exposure, sky taken off.

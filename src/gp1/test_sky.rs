@@ -165,6 +165,7 @@ fn write_raw(
             saturation: Some(7000.0),
             binning: 1,
             size_pixels: (columns, rows),
+            camera: Default::default(),
         },
         instance: "svom".into(),
         arrived_at: start.plus_seconds(EXPOSURE + 2.0),

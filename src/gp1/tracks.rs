@@ -34,6 +34,9 @@ pub struct Track {
     pub detections: Vec<TrackDetection>,
     /// It stands on an object of the catalogue and is brighter than it (index into the catalogue).
     pub brighter_than: Option<usize>,
+    /// Name of the first frame of its field, where the frames are not tied to the sky: positions of other fields say nothing of
+    /// it.
+    pub field: Option<String>,
     weight: f64,
 }
 
@@ -43,12 +46,14 @@ impl Track {
         position: SkyPosition,
         position_error_arcsec: f64,
         brighter_than: Option<usize>,
+        field: Option<&str>,
     ) -> Self {
         Self {
             position,
             position_error_arcsec,
             detections: Vec::new(),
             brighter_than,
+            field: field.map(str::to_owned),
             weight: 1.0 / (position_error_arcsec * position_error_arcsec),
         }
     }
@@ -113,12 +118,18 @@ pub fn follow(
             .map(|each| wcs.pixel_to_sky(each.source.x, each.source.y))
             .collect();
         let plane = |position: &SkyPosition| offset_arcsec(origin, *position);
-        let left: Vec<(f64, f64)> = tracks.iter().map(|track| plane(&track.position)).collect();
+        let field_name = frame.field().map(str::to_owned);
+        let (indices, left): (Vec<usize>, Vec<(f64, f64)>) = tracks
+            .iter()
+            .enumerate()
+            .filter(|(_, track)| track.field == field_name)
+            .map(|(index, track)| (index, plane(&track.position)))
+            .unzip();
         let right: Vec<(f64, f64)> = positions.iter().map(plane).collect();
         let mut taken = vec![None; unexplained.len()];
         for (track, source) in match_nearest(&left, &right, search_radius(rules)) {
             if let Some(slot) = taken.get_mut(source) {
-                *slot = Some(track);
+                *slot = indices.get(track).copied();
             }
         }
         for (((source, brighter_than), position), track) in
@@ -151,6 +162,7 @@ pub fn follow(
                     weight: error.powi(-2),
                     detections: vec![detection],
                     brighter_than: *brighter_than,
+                    field: field_name.clone(),
                 }),
             }
         }

@@ -59,6 +59,7 @@ mod tests {
                 saturation: None,
                 binning: 1,
                 size_pixels: (8, 8),
+                camera: Default::default(),
             },
             instance: "svom".into(),
             arrived_at: UtcTime::parse("2019-10-16T04:21:01").unwrap(),

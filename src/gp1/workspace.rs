@@ -181,6 +181,7 @@ mod tests {
             saturation: None,
             binning: 1,
             size_pixels: (8, 8),
+            camera: Default::default(),
         }
     }
 

@@ -29,6 +29,7 @@ mod moments;
 mod neighbourhood;
 pub mod offset_vote;
 mod outlier;
+pub mod photon_transfer;
 mod planes;
 pub mod render;
 pub mod resample;

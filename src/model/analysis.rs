@@ -34,6 +34,12 @@ pub struct FrameUse {
     /// Why it is not in the stack, if it is not.
     pub reason: Option<String>,
     pub zero_point: Option<f64>,
+    /// In the scale of the first frame of its field where no catalogue calibrates it; else as `zero_point`.
+    #[serde(default)]
+    pub relative_zero_point: Option<f64>,
+    /// Which of the stacks of its camera and filter it belongs to, counted from 1.
+    #[serde(default)]
+    pub group: Option<usize>,
     pub limiting_magnitude: Option<f64>,
     pub fwhm_pixels: Option<f64>,
     pub astrometry: String,

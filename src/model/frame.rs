@@ -1,6 +1,6 @@
 //! Frames: images as they arrive, and what became of them.
 
-use super::{SkyPosition, UtcTime};
+use super::{CameraTraits, SkyPosition, UtcTime};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -107,6 +107,9 @@ pub struct FrameKeywords {
     pub binning: u32,
     /// Columns, rows.
     pub size_pixels: (usize, usize),
+    /// What its camera's file says.
+    #[serde(default)]
+    pub camera: CameraTraits,
 }
 
 impl FrameKeywords {
@@ -162,6 +165,9 @@ pub struct FrameQuality {
     pub astrometry_matches: usize,
     /// Root mean square residual per axis.
     pub astrometry_rms_arcsec: Option<f64>,
+    /// Of a frame that is not tied to the sky: name of the first frame whose stars it has, its own if none before had them.
+    #[serde(default)]
+    pub field: Option<String>,
     pub zero_point: Option<f64>,
     pub zero_point_scatter: Option<f64>,
     pub zero_point_stars: usize,

@@ -34,6 +34,39 @@ pub struct MasterStatistics {
     pub rms_difference: Option<f64>,
 }
 
+/// A measured figure with its standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    pub value: f64,
+    pub error: f64,
+}
+
+/// A frame that is not in a master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub name: String,
+    pub reason: String,
+}
+
+/// What was measured on the frames of a master.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MasterFigures {
+    /// Lowest and highest median of the frames, data numbers: as they are (bias), above bias (dark, flat).
+    pub level_dn: Option<(f64, f64)>,
+    /// Noise of one reading, data numbers, from differences of bias frames.
+    pub read_noise_dn: Option<f64>,
+    /// Electrons per data number, from differences of flats (photon transfer).
+    pub gain_electrons: Option<Measured>,
+    /// Pairs of flats it was measured on.
+    pub gain_pairs: usize,
+    /// Robust deviation of the master of every other frame from that of the others.
+    pub half_difference: Option<f64>,
+    /// Of the pixels of the master, 1 and 99 per cent.
+    pub percentiles: Option<(f64, f64)>,
+    pub left_out: Vec<LeftOut>,
+}
+
 /// A master image: candidate, in force, or old.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Master {
@@ -50,6 +83,8 @@ pub struct Master {
     pub path: PathBuf,
     pub sha256: String,
     pub statistics: MasterStatistics,
+    #[serde(default)]
+    pub figures: MasterFigures,
     pub valid: bool,
     /// Why it was rejected, if it was.
     pub reason: Option<String>,

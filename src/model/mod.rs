@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod analysis;
+pub mod camera;
 pub mod candidate;
 pub mod catalogue;
 pub mod frame;
@@ -23,10 +24,11 @@ pub use actor::{ActorAnswer, ActorSnapshot, ActorState};
 pub use analysis::{
     AnalysisResult, Degradation, FilterLimit, FrameUse, ListedCandidate, Provenance,
 };
+pub use camera::{CameraTraits, PixelSection};
 pub use candidate::{Candidate, FadingFit, LightCurvePoint, VettingReason};
 pub use catalogue::{CatalogueAnswer, CatalogueObject, CatalogueStatus, ObjectKind};
 pub use frame::{FrameIdentity, FrameKeywords, FrameKind, FrameQuality, FrameRecord, FrameState};
-pub use master::{Master, MasterKind, MasterStatistics};
+pub use master::{LeftOut, Master, MasterFigures, MasterKind, MasterStatistics, Measured};
 pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate, Role};
 pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};
 pub use sensor::{SensorFile, SensorReading};

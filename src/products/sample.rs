@@ -26,6 +26,8 @@ fn frame(seconds: f64, filter: &str, zero_point: Option<f64>) -> FrameUse {
         arrived_at: start.plus_seconds(32.0),
         stacked: true,
         reason: None,
+        relative_zero_point: None,
+        group: None,
         zero_point,
         limiting_magnitude: zero_point.map(|_| 19.5),
         fwhm_pixels: Some(2.5),

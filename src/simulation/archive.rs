@@ -2,18 +2,15 @@
 
 use super::SimulationError;
 use super::archive_files::{fits_files, frame_name};
+use super::archive_nights::{Found, is_series, select_night};
 use super::story::{StoryPacket, eclairs_notice};
 use super::story_parameters::burst_id_of;
 use crate::fits::FitsStore;
-use crate::fits::keywords::KeywordMap;
+use crate::fits::keywords::{KeywordLists, KeywordMap};
 use crate::model::{FrameKeywords, FrameKind, SkyPosition, UtcTime, normalise_burst_id};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Object frames further apart than this are of different nights, wherever the telescope stands.
-const NIGHT_GAP_SECONDS: f64 = 6.0 * 3600.0;
-/// Calibration frames further than this from the night's object frames are of other nights.
-const CALIBRATION_REACH_SECONDS: f64 = 18.0 * 3600.0;
 /// Between the last calibration frame and T0: time to make the masters.
 const MASTER_SECONDS: f64 = 120.0;
 
@@ -94,6 +91,42 @@ pub struct ReplayFrame {
     pub trigger_id: Option<String>,
     /// OBSERVER to add where the header has none.
     pub observer: String,
+    pub cards: ReplayCards,
+}
+
+/// The keywords under which the controller looks first for what a replay adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayCards {
+    pub trigger_id: String,
+    pub observer: String,
+    pub exposure_type: String,
+    /// Start of the exposure.
+    pub date_obs: String,
+}
+
+impl Default for ReplayCards {
+    fn default() -> Self {
+        Self {
+            trigger_id: "TRGID".to_owned(),
+            observer: "OBSERVER".to_owned(),
+            exposure_type: "EXPTYPE".to_owned(),
+            date_obs: "DATE-OBS".to_owned(),
+        }
+    }
+}
+
+impl ReplayCards {
+    /// The first of each list of the frame's camera.
+    fn of(lists: &KeywordLists) -> Self {
+        let first = |list: &[String], usual: String| list.first().cloned().unwrap_or(usual);
+        let usual = Self::default();
+        Self {
+            trigger_id: first(&lists.trigger_id, usual.trigger_id),
+            observer: first(&lists.observer, usual.observer),
+            exposure_type: first(&lists.exposure_type, usual.exposure_type),
+            date_obs: first(&lists.date_obs, usual.date_obs),
+        }
+    }
 }
 
 /// A night ready for replay.
@@ -108,6 +141,12 @@ pub struct ArchivePlan {
     /// When the clock starts. Calibration frames, whenever they were taken, arrive from here on and end before T0 and the
     /// first object frame: nobody waits for the hours between.
     pub clock_start: UtcTime,
+    /// Name of the telescope, where the camera's file has one.
+    pub telescope: Option<String>,
+    /// Filters of the object frames, each once, as they come.
+    pub filters: Vec<String>,
+    /// Why the exposures are not replayed as they were taken, if they are not.
+    pub shifted: Option<String>,
     /// Files left out, with the reason, in order of their paths.
     pub skipped: Vec<(PathBuf, String)>,
     notice_at: UtcTime,
@@ -130,19 +169,6 @@ impl ArchivePlan {
     }
 }
 
-/// A frame whose header could be read.
-struct Found {
-    path: PathBuf,
-    name: String,
-    keywords: FrameKeywords,
-}
-
-impl Found {
-    fn start(&self) -> UtcTime {
-        self.keywords.date_obs
-    }
-}
-
 /// Plans the replay of the FITS files under a directory. A file that cannot be used is in `skipped` with the reason; only
 /// a directory that cannot be read, or that has no object frame, is an error.
 pub fn plan(
@@ -162,13 +188,27 @@ pub fn plan(
             continue;
         }
         match read_keywords(&path, &name, store, keywords) {
-            Ok(keywords) => found.push(Found { path, name, keywords }),
+            Ok((keywords, cards)) => found.push(Found { path, name, keywords, cards }),
             Err(reason) => skipped.push((path, reason)),
         }
     }
     found.sort_by(|a, b| a.start().cmp(&b.start()).then_with(|| a.path.cmp(&b.path)));
-    let (objects, calibration) = select_night(found, &mut skipped);
+    let is_series = is_series(&found);
+    let (objects, calibration) = select_night(found, is_series, &mut skipped);
     skipped.sort();
+    let mut options = options.clone();
+    let mut shifted = None;
+    if is_series && options.interval_seconds.is_none() {
+        // Epochs of many nights are replayed one after the other.
+        let exposures = objects.iter().map(|frame| frame.keywords.exposure_seconds);
+        let interval = exposures.fold(0.0, f64::max) + options.readout_seconds.max(1.0);
+        options.interval_seconds = Some(interval);
+        shifted = Some(format!(
+            "{} exposures of as many nights are replayed as one series, {interval:.0} s apart; DATE-ORG keeps their dates",
+            objects.len()
+        ));
+    }
+    let options = &options;
     let Some(first) = objects.first() else {
         let path = directory.to_owned();
         return Err(SimulationError::EmptyArchive { path, skipped: skipped.len() });
@@ -183,6 +223,16 @@ pub fn plan(
         })
         .unwrap_or_else(|| burst_id_of(t0, 1));
     let target = objects.iter().find_map(|frame| frame.keywords.pointing);
+    let telescope = objects
+        .iter()
+        .map(|frame| frame.keywords.camera.telescope.clone())
+        .find(|telescope| !telescope.is_empty());
+    let mut filters: Vec<String> = Vec::new();
+    for frame in &objects {
+        if !filters.contains(&frame.keywords.filter) {
+            filters.push(frame.keywords.filter.clone());
+        }
+    }
     let lead = calibration.len() as f64 * options.calibration_step_seconds + MASTER_SECONDS;
     let clock_start = t0.min(first_start).plus_seconds(-lead);
     let mut frames: Vec<ReplayFrame> = calibration
@@ -201,6 +251,9 @@ pub fn plan(
         burst_id,
         target,
         clock_start,
+        telescope,
+        filters,
+        shifted,
         skipped,
         notice_at: t0.plus_seconds(options.notice_delay_seconds),
         notice_radius_degrees: options.notice_radius_degrees,
@@ -223,6 +276,7 @@ fn replay(
         arrival,
         trigger_id,
         observer,
+        cards: frame.cards,
     }
 }
 
@@ -260,7 +314,7 @@ fn read_keywords(
     name: &str,
     store: &dyn FitsStore,
     map: &KeywordMap,
-) -> Result<FrameKeywords, String> {
+) -> Result<(FrameKeywords, ReplayCards), String> {
     let header = store.read_header(path).map_err(|error| error.to_string())?;
     // The size is not in the header that the store gives, and the plan has no use for it.
     let keywords = map.read(&header, name, (0, 0)).map_err(|error| error.to_string())?;
@@ -268,54 +322,8 @@ fn read_keywords(
         FrameKind::Focus | FrameKind::Other => {
             Err(format!("nothing is done with frames of kind '{}'", keywords.kind))
         }
-        _ => Ok(keywords),
+        _ => Ok((keywords, ReplayCards::of(map.lists(&header, name)))),
     }
-}
-
-/// The night with most object frames (the first of equals), with the calibration frames near it; the rest is skipped.
-fn select_night(
-    found: Vec<Found>,
-    skipped: &mut Vec<(PathBuf, String)>,
-) -> (Vec<Found>, Vec<Found>) {
-    let (objects, calibration): (Vec<Found>, Vec<Found>) =
-        found.into_iter().partition(|frame| frame.keywords.kind == FrameKind::Object);
-    let mut nights: Vec<Vec<Found>> = Vec::new();
-    for frame in objects {
-        let continues = nights
-            .last()
-            .and_then(|night| night.last())
-            .is_some_and(|last| frame.start().seconds_since(last.start()) <= NIGHT_GAP_SECONDS);
-        match nights.last_mut() {
-            Some(night) if continues => night.push(frame),
-            _ => nights.push(vec![frame]),
-        }
-    }
-    let largest = nights.iter().map(Vec::len).max().unwrap_or(0);
-    let mut chosen: Option<Vec<Found>> = None;
-    for night in nights {
-        if chosen.is_none() && night.len() == largest {
-            chosen = Some(night);
-        } else {
-            let reason = "object frame of another night";
-            skipped.extend(night.into_iter().map(|frame| (frame.path, reason.to_owned())));
-        }
-    }
-    let objects = chosen.unwrap_or_default();
-    let span = objects.first().zip(objects.last()).map(|(first, last)| {
-        (
-            first.start().plus_seconds(-CALIBRATION_REACH_SECONDS),
-            last.start().plus_seconds(CALIBRATION_REACH_SECONDS),
-        )
-    });
-    let mut near = Vec::new();
-    for frame in calibration {
-        if span.is_some_and(|(from, to)| (from..=to).contains(&frame.start())) {
-            near.push(frame);
-        } else {
-            skipped.push((frame.path, "calibration frame of another night".to_owned()));
-        }
-    }
-    (objects, near)
 }
 
 /// The commonest text, the alphabetically first of equals.

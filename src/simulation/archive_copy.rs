@@ -29,22 +29,26 @@ fn complete(header: &mut Header, frame: &ReplayFrame) {
     let is_absent =
         |header: &Header, keyword: &str| header.text(keyword).is_none_or(|text| text.is_empty());
     let mut added = Vec::new();
-    let mut add = |header: &mut Header, keyword: &'static str, value: &str, comment: &str| {
+    let mut add = |header: &mut Header, keyword: &str, value: &str, comment: &str| {
         if is_absent(header, keyword) {
             header.set(keyword, value, comment);
-            added.push(keyword);
+            added.push(keyword.to_owned());
         }
     };
     if let Some(trigger_id) = &frame.trigger_id {
-        add(header, "TRGID", trigger_id, "identifier of the trigger");
+        add(header, &frame.cards.trigger_id, trigger_id, "identifier of the trigger");
     }
-    add(header, "OBSERVER", &frame.observer, "programme");
-    add(header, "EXPTYPE", frame.kind.name(), "type of exposure");
+    add(header, &frame.cards.observer, &frame.observer, "programme");
+    add(header, &frame.cards.exposure_type, frame.kind.name(), "type of exposure");
     let date_obs = header.text("DATE-OBS");
     if frame.start != frame.date_obs {
         let original = date_obs.unwrap_or_else(|| frame.date_obs.iso_milliseconds());
         header.set("DATE-ORG", original, "DATE-OBS before the replay");
         set_keeping_comment(header, "DATE-OBS", frame.start.iso_milliseconds());
+        let own = &frame.cards.date_obs;
+        if own != "DATE-OBS" && own != "MJD-OBS" {
+            set_keeping_comment(header, own, frame.start.iso_milliseconds());
+        }
         if header.get("MJD-OBS").is_some() {
             set_keeping_comment(header, "MJD-OBS", frame.start.mjd());
         }
@@ -87,6 +91,7 @@ mod tests {
             arrival: start.plus_seconds(15.0),
             trigger_id: Some("13071601".to_owned()),
             observer: "svom".to_owned(),
+            cards: Default::default(),
         }
     }
 

@@ -360,6 +360,8 @@ mod tests {
             arrived_at: instant,
             stacked: true,
             reason: None,
+            relative_zero_point: None,
+            group: None,
             zero_point: None,
             limiting_magnitude: None,
             fwhm_pixels: None,

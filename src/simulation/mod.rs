@@ -9,6 +9,7 @@ pub mod afterglow;
 pub mod archive;
 pub mod archive_copy;
 pub mod archive_files;
+mod archive_nights;
 pub mod camera;
 pub mod catalogue_trial;
 pub mod comparison;

@@ -3,6 +3,7 @@
 mod command_line;
 mod house;
 mod night;
+mod real_nights;
 mod security;
 mod service;
 mod surroundings;

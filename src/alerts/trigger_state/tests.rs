@@ -169,6 +169,7 @@ fn frame(trigger_id: Option<&str>) -> FrameKeywords {
         saturation: None,
         binning: 2,
         size_pixels: (1024, 1024),
+        camera: Default::default(),
     }
 }
 

@@ -43,6 +43,7 @@ fn arrived(start: f64, kind: FrameKind, filter: &str, instance: &str) -> Arrived
             saturation: Some(65_535.0),
             binning: 1,
             size_pixels: (1024, 1024),
+            camera: Default::default(),
         },
         instance: instance.to_owned(),
         arrived_at: after(start + exposure_seconds + 4.0),
@@ -64,6 +65,7 @@ fn quality(index: usize) -> FrameQuality {
         astrometry: if is_lost { "pointing" } else { "solved" }.to_owned(),
         astrometry_matches: if is_lost { 0 } else { 118 - index },
         astrometry_rms_arcsec: (!is_lost).then_some(0.118 + 0.011 * swing),
+        field: None,
         zero_point: Some(24.871 - 0.01 * swing),
         zero_point_scatter: Some(0.041),
         zero_point_stars: 97,
@@ -150,6 +152,7 @@ pub(super) fn write_masters(transaction: &Transaction<'_>) -> Result<(), Journal
                 median_difference: (index > 2).then_some(median - 1.0),
                 rms_difference: None,
             },
+            figures: Default::default(),
             valid: reason.is_none(),
             reason: reason.map(str::to_owned),
         };

@@ -179,6 +179,8 @@ fn frame_use(index: usize) -> FrameUse {
         arrived_at: after(arrival(index)),
         stacked: index != 4,
         reason: (index == 4).then(|| "set aside".to_owned()),
+        relative_zero_point: None,
+        group: None,
         zero_point: Some(24.87),
         limiting_magnitude: Some(LIMIT),
         fwhm_pixels: Some(3.2),
