@@ -251,7 +251,7 @@ mod tests {
             path: storage.raw().join("gone.fits"),
             keywords: FrameKeywords {
                 kind: FrameKind::Bias,
-                camera: crate::model::frame::CameraTraits::default(),
+                camera: crate::model::CameraTraits::default(),
                 trigger_id: None,
                 observer: None,
                 object: None,
