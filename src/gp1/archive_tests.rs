@@ -297,3 +297,40 @@ fn check(
         assert!(path.with_file_name(name).exists(), "{name}");
     }
 }
+
+/// Nothing states a saturation here: no card of the frames does, and no camera is known. The pile-up alone must tell.
+#[test]
+fn the_saturated_flats_of_ratir_are_found_without_any_stated_limit() {
+    let root = std::env::var_os("GIC_TEST_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let night = root.join("ratir_20130716");
+    if !night.is_dir() {
+        println!("skipped: {} is not there", night.display());
+        return;
+    }
+    let map = KeywordMap::default();
+    let frames: Vec<CalibrationFrame> = frames_of(&night)
+        .into_iter()
+        .filter(|path| frame_stem(path).is_some_and(|stem| stem.ends_with(['f', 'b'])))
+        .map(|path| {
+            let image = Cfitsio.read_image(&path).unwrap();
+            let (rows, columns) = image.data.dim();
+            let name = frame_stem(&path).unwrap().to_owned();
+            let keywords = map.read(&image.header, &name, (columns, rows)).unwrap();
+            assert_eq!(keywords.saturation, None);
+            CalibrationFrame { name, keywords, data: image.data }
+        })
+        .collect();
+    assert_eq!(frames.len(), 25 + 8);
+    let made = make_masters(frames, &MastersInForce::default(), &MasterPolicy::default());
+    let flat = &made[1].as_ref().unwrap().record;
+    assert_eq!(flat.frame_count, 19, "the faint ones are left out by the camera's file only");
+    let left_out = &flat.figures.left_out;
+    assert_eq!(left_out.len(), 6);
+    for (frame, time) in left_out.iter().zip(["1009", "1039", "1108", "1142", "1209", "1239"]) {
+        assert_eq!(frame.name, format!("20130716T03{time}C1f"));
+        assert!(frame.reason.contains("at 16384 (measured"), "{frame:?}");
+    }
+}

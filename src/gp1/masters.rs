@@ -331,8 +331,12 @@ fn unfit(
             let saturated = frame.data.iter().filter(|value| f64::from(**value) >= level).count();
             let fraction = saturated as f64 / frame.data.len().max(1) as f64;
             if fraction > policy.maximum_saturated_fraction {
+                let how = match measured {
+                    Some(_) => "measured: they pile up there",
+                    None => "as stated",
+                };
                 return Some(format!(
-                    "{:.0} % of the pixels are saturated at {level:.0}",
+                    "{:.0} % of the pixels are saturated at {level:.0} ({how})",
                     100.0 * fraction
                 ));
             }
