@@ -112,11 +112,13 @@ fn list_one(
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_directory && rules.subdirectories && !name.starts_with('.') {
-            if let Some(inside) = inside.as_deref_mut() {
-                inside.push(path);
-                continue;
-            }
+        if is_directory
+            && rules.subdirectories
+            && !name.starts_with('.')
+            && let Some(inside) = inside.as_deref_mut()
+        {
+            inside.push(path);
+            continue;
         }
         if rules.stem(&name).is_none() {
             let lower = name.to_ascii_lowercase();
