@@ -6,7 +6,7 @@
 use crate::model::metric::{
     ACTOR_RESTARTS, ACTOR_UP, ALERT_ACKNOWLEDGE, ALERT_AGE, ALERT_LAST_RECEIVED, ALERTS_RECEIVED,
     DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES, MASTERS, MESSAGES_DROPPED,
-    OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
+    OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS, WATCHED_FILES,
 };
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -131,6 +131,9 @@ fn register() {
         for result in FRAME_RESULTS {
             counter!(FRAMES, "instance" => instance, "result" => result).absolute(0);
         }
+    }
+    for what in ["queued", "incomplete", "settled", "left-alone"] {
+        gauge!(WATCHED_FILES, "what" => what).set(0.0);
     }
     for instance in ["svom", "colibri"] {
         let _ = histogram!(FRAME_LATENCY, "instance" => instance);
