@@ -183,7 +183,7 @@ impl WorkerPool {
         let hung = self.threads.hung.fetch_add(1, Ordering::Relaxed) + 1;
         let seconds = silence.as_secs_f64();
         tracing::error!(pool = %self.name, seconds, hung, "a worker thread makes no progress");
-        metrics::counter!(metric::WORKERS_REPLACED, "pool" => self.name.to_string()).increment(1);
+        metrics::counter!(metric::WORKERS_REPLACED).increment(1);
         if hung > MOST_HUNG_THREADS {
             return PoolError::Exhausted { hung };
         }

@@ -34,7 +34,7 @@ pub const ACTOR_UP: &str = "gic_actor_up";
 pub const ACTOR_ANSWER_AGE: &str = "gic_actor_answer_age_seconds";
 /// Telemetry messages dropped on a full mailbox, by `receiver`.
 pub const MESSAGES_DROPPED: &str = "gic_messages_dropped_total";
-/// Hung worker threads that were replaced, by `pool`.
+/// Hung worker threads that were replaced.
 pub const WORKERS_REPLACED: &str = "gic_workers_replaced_total";
 /// Masters by `kind` and `result` (promoted, rejected).
 pub const MASTERS: &str = "gic_masters_total";
@@ -71,7 +71,7 @@ pub const DESCRIPTIONS: [(&str, &str, &str); 26] = [
     (ACTOR_RESTARTS, "counter", "Restarts of actors, by actor and cause"),
     (ACTOR_UP, "gauge", "1 while an actor runs"),
     (MESSAGES_DROPPED, "counter", "Telemetry messages dropped on a full mailbox"),
-    (WORKERS_REPLACED, "counter", "Hung worker threads that were replaced, by pool"),
+    (WORKERS_REPLACED, "counter", "Hung worker threads that were replaced"),
     (MASTERS, "counter", "Calibration masters by kind and result"),
     (STATUS_FILES, "counter", "Status files written"),
     (ACTOR_ANSWER_AGE, "gauge", "Wall seconds since an actor last answered"),

@@ -8,6 +8,7 @@ use crate::model::metric::{
     ALERT_LAST_RECEIVED, ALERTS_RECEIVED, CLOCK_CORRECTION, DATA_FREE_BYTES, DATA_FREE_INODES,
     DEADLINE_LATENESS, DESCRIPTIONS, FRAME_LATENCY, FRAMES, LOG_LINES_LOST, MASTERS,
     MESSAGES_DROPPED, OUTBOX_AGE, OUTBOX_DEPTH, PRODUCTS, QUEUE_DEPTH, STATUS_FILES, UPLOADS,
+    WATCHED_FILES, WORKERS_REPLACED,
 };
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -134,6 +135,9 @@ fn register() {
             counter!(FRAMES, "instance" => instance, "result" => result).absolute(0);
         }
     }
+    for what in ["queued", "incomplete", "settled", "left-alone"] {
+        gauge!(WATCHED_FILES, "what" => what).set(0.0);
+    }
     for instance in ["svom", "colibri"] {
         let _ = histogram!(FRAME_LATENCY, "instance" => instance);
     }
@@ -174,6 +178,7 @@ fn register() {
     }
     counter!(STATUS_FILES).absolute(0);
     counter!(LOG_LINES_LOST).absolute(0);
+    counter!(WORKERS_REPLACED).absolute(0);
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
