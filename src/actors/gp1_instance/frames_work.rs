@@ -18,7 +18,10 @@ use crate::{
         reduced_file::FrameMeasurement,
     },
     model::{Deadline, FrameRecord, FrameState, Trigger, metric},
-    storage::journal::{frames, masters, triggers},
+    storage::{
+        disk::require_room,
+        journal::{frames, masters, triggers},
+    },
 };
 use actix_rt::task::JoinHandle;
 use std::time::Duration;
@@ -26,6 +29,10 @@ use std::time::Duration;
 /// A frame at which work was begun more often than this, without ever coming to an end, has ended the whole program: it is
 /// set aside. (A panic or a hang of the worker is an end, and is noted with the frame: the second one sets it aside.)
 const MAXIMUM_ATTEMPTS: u32 = 6;
+/// Room that must be there for each byte of a frame: its reduction with variance and mask.
+const ROOM_PER_BYTE: u64 = 5;
+/// And for its sources and the journal.
+const ROOM_BESIDES: u64 = 1 << 20;
 /// How long the trigger manager may take to open a trigger from a frame.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,6 +145,9 @@ impl Worker {
         if is_ahead && !work.has_settled_field() {
             return Ok(None);
         }
+        // A full disk is no fault of the frame: it waits, and no attempt is counted.
+        let size = std::fs::metadata(&frame.path).map_or(0, |metadata| metadata.len());
+        require_room(self.settings.storage.root(), ROOM_PER_BYTE * size + ROOM_BESIDES)?;
         let id = frame.id;
         let attempts = self.settings.journal.write(move |t| frames::begin_attempt(t, id)).await?;
         if attempts > MAXIMUM_ATTEMPTS {

@@ -22,7 +22,7 @@ use crate::{
     gp1::{Gp1Error, pipeline::Instance},
     storage::{
         journal::{Journal, JournalError},
-        local::LocalStorage,
+        local::{LocalStorage, StorageError},
     },
 };
 use actix::{Actor, Context, Handler, Supervised};
@@ -73,6 +73,8 @@ pub struct Gp1Instance {
 pub(super) enum InstanceError {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     #[error(transparent)]
     Pool(#[from] PoolError),
     #[error(transparent)]
