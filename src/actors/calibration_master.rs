@@ -12,7 +12,7 @@ use super::{
     supervision::Post,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, WorkGuard},
     fits::FitsStore,
     gp1::{
         Gp1Error,
@@ -78,6 +78,12 @@ impl CalibrationMaster {
             return;
         }
         let hold = self.settings.clock.hold();
+        self.look_whether_quiet(hold, context);
+    }
+
+    /// Makes the masters if no frame has come for the quiet time, else waits on. The journal says when the last one came: the word
+    /// of it may be late, or lost.
+    fn look_whether_quiet(&mut self, hold: WorkGuard, context: &mut Context<Self>) {
         let journal = self.settings.journal.clone();
         let waiting = async move {
             journal
@@ -85,19 +91,21 @@ impl CalibrationMaster {
                 .await
         };
         context.spawn(waiting.into_actor(self).map(move |waiting, actor, context| {
-            match waiting {
-                Ok(waiting) if actor.quiet_timer.is_none() => {
-                    if let Some(last) = waiting.iter().map(|frame| frame.arrived_at).max() {
-                        actor.wait_for_quiet_after(last, context);
-                    }
-                }
-                Ok(_) => {}
+            let last = match waiting {
+                Ok(waiting) => waiting.iter().map(|frame| frame.arrived_at).max(),
                 Err(error) => {
                     tracing::error!(%error, "the waiting calibration frames could not be read");
-                    actor.wait_for_quiet(context);
+                    return actor.wait_for_quiet(context);
                 }
+            };
+            let Some(last) = last else { return };
+            let is_quiet =
+                last.plus_seconds(actor.settings.quiet_seconds) <= actor.settings.clock.now();
+            if is_quiet {
+                wake(actor, context, Some(hold));
+            } else if actor.quiet_timer.is_none() {
+                actor.wait_for_quiet_after(last, context);
             }
-            drop(hold);
         }));
     }
 
@@ -113,7 +121,7 @@ impl CalibrationMaster {
         let sleep = self.settings.clock.sleep_until(instant);
         let handle = context.spawn(sleep.into_actor(self).map(|guard, actor, context| {
             actor.quiet_timer = None;
-            wake(actor, context, Some(guard));
+            actor.look_whether_quiet(guard, context);
         }));
         self.quiet_timer = Some(handle);
     }
@@ -240,15 +248,10 @@ mod tests {
         model::{FrameIdentity, FrameKeywords, FrameKind},
     };
 
-    #[actix::test]
-    async fn on_a_simulated_clock_a_restart_does_not_put_the_masters_off() {
-        let directory = tempfile::tempdir().unwrap();
-        let storage = LocalStorage::open(directory.path()).unwrap();
-        let journal = Journal::open(&storage.journal()).unwrap();
-        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
-        let frame = frames::ArrivedFrame {
-            identity: FrameIdentity { name: "b".into(), data_sha256: "0".into() },
-            path: storage.raw().join("gone.fits"),
+    fn bias(name: &str, arrived_at: UtcTime) -> frames::ArrivedFrame {
+        frames::ArrivedFrame {
+            identity: FrameIdentity { name: name.into(), data_sha256: name.into() },
+            path: "gone.fits".into(),
             keywords: FrameKeywords {
                 kind: FrameKind::Bias,
                 camera: crate::model::CameraTraits::default(),
@@ -258,7 +261,7 @@ mod tests {
                 instrument: "C0".into(),
                 filter: "w".into(),
                 exposure_seconds: 0.0,
-                date_obs: now,
+                date_obs: arrived_at,
                 pointing: None,
                 gain_electrons: None,
                 read_noise_electrons: None,
@@ -267,10 +270,20 @@ mod tests {
                 size_pixels: (4, 4),
             },
             instance: CALIBRATION_INSTANCE.to_owned(),
-            arrived_at: now.plus_seconds(-15.0),
+            arrived_at,
             state: FrameState::Arrived,
             reason: None,
-        };
+        }
+    }
+
+    /// Frames that still wait six seconds later, when one came fifteen seconds before, and perhaps another three seconds after, of which
+    /// nobody told.
+    async fn waiting_after_six_seconds(unheard: bool) -> u64 {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:10:00Z").unwrap();
+        let frame = bias("heard", now.plus_seconds(-15.0));
         journal.write(move |t| frames::insert(t, &frame)).await.unwrap();
         let clock = Clock::simulated(now, 1e6, true);
         let config = ControllerConfig::default();
@@ -288,15 +301,34 @@ mod tests {
         .start();
         // The actor registers its instant before the clock is driven past it.
         tokio::task::yield_now().await;
-        let later = clock.sleep_until(now.plus_seconds(6.0));
+        let (arrival, later) = (now.plus_seconds(3.0), now.plus_seconds(6.0));
+        let (arriving, ending) = (clock.sleep_until(arrival), clock.sleep_until(later));
+        let told_to_nobody = async {
+            let _guard = arriving.await;
+            if unheard {
+                let frame = bias("unheard", arrival);
+                journal.write(move |t| frames::insert(t, &frame)).await.unwrap();
+            }
+        };
+        let story = futures_util::future::join(told_to_nobody, ending);
         tokio::select! {
             () = clock.drive(|_| None, |_| {}) => {}
-            _ = later => {}
+            _ = story => {}
         }
-        let waiting = journal
+        journal
             .read(|c| frames::count_of_instance(c, CALIBRATION_INSTANCE, FrameState::Arrived))
             .await
-            .unwrap();
-        assert_eq!(waiting, 0, "five seconds of quiet were left");
+            .unwrap()
+    }
+
+    #[actix::test]
+    async fn on_a_simulated_clock_a_restart_does_not_put_the_masters_off() {
+        assert_eq!(waiting_after_six_seconds(false).await, 0, "five seconds of quiet were left");
+    }
+
+    #[actix::test]
+    async fn a_frame_of_which_the_word_was_lost_puts_the_masters_off() {
+        // Regression: on a busy machine the masters were made in the middle of the series.
+        assert_eq!(waiting_after_six_seconds(true).await, 2);
     }
 }
