@@ -56,12 +56,20 @@ impl StatusCollector {
         Self { settings, pump: Pump::default(), due: false }
     }
 
-    /// A file whose instant came and which was not written, because the program ended before, is written now.
+    /// A file whose instant came and which was not written, because the program ended before, is written now. The first start
+    /// notes that nothing was owed before it, so that the first file is made up for as well.
     fn begin(&mut self, context: &mut Context<Self>) {
         let guard = self.settings.clock.hold();
         self.set_timer(context);
         let (journal, last_due) = (self.settings.journal.clone(), self.instant_after_now(0));
-        let last_written = async move { journal.read(|c| events::note(c, LAST_WRITTEN)).await };
+        let last_written = async move {
+            let noted = journal.read(|c| events::note(c, LAST_WRITTEN)).await?;
+            if noted.is_none() {
+                let text = last_due.iso_microseconds();
+                journal.write(move |t| events::set_note(t, LAST_WRITTEN, &text)).await?;
+            }
+            Ok::<_, JournalError>(noted)
+        };
         context.spawn(last_written.into_actor(self).map(move |last_written, actor, context| {
             match last_written {
                 Ok(Some(text)) => {
@@ -70,8 +78,8 @@ impl StatusCollector {
                         wake(actor, context, Some(guard));
                     }
                 }
-                // The first one is written at the next instant.
-                Ok(None) => {}
+                // The first one is written at the next instant; until its note is on disk, the instant does not come.
+                Ok(None) => drop(guard),
                 Err(error) => {
                     tracing::error!(%error, "when the last status file was written is not known");
                 }
@@ -333,6 +341,32 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(storage.status().join("status-20261102T041000.json").exists());
+    }
+
+    /// The first file of a directory too: a start that ended before its first instant left word.
+    #[actix::test]
+    async fn the_first_start_notes_that_nothing_was_owed_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(directory.path()).unwrap();
+        let journal = Journal::open(&storage.journal()).unwrap();
+        let now = UtcTime::parse("2026-11-02T04:08:20Z").unwrap();
+        let settings = StatusCollectorSettings {
+            period_seconds: 300.0,
+            pool: WorkerPool::start("status", 1, 2, Duration::from_secs(60)).unwrap(),
+            journal: journal.clone(),
+            storage,
+            clock: Clock::simulated(now, 1.0, true),
+        };
+        let _address = StatusCollector::new(settings).start();
+        let mut noted = None;
+        for _ in 0..500 {
+            noted = journal.read(|c| events::note(c, LAST_WRITTEN)).await.unwrap();
+            if noted.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(noted.as_deref(), Some("2026-11-02T04:05:00.000000Z"));
     }
 
     #[test]

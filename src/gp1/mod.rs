@@ -33,6 +33,8 @@ pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;
 mod pixel_budget;
+#[cfg(test)]
+mod ratir_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;

@@ -11,7 +11,8 @@ use super::{
     moments::{self, Footprint},
     neighbourhood::Neighbourhood,
     planes::{Owners, Planes, UNUSABLE},
-    stellar_width::{self, WidthSample},
+    star_profile::{self, StarLight},
+    stellar_width::{self, StarLocus, WidthSample},
     windowed_centroid,
 };
 use crate::model::{Source, SourceFlags};
@@ -28,7 +29,7 @@ pub struct DetectionParameters {
     pub deblend_levels: usize,
     /// Smallest share of the flux for a branch to become a source.
     pub deblend_contrast: f64,
-    /// Radius of the photometric aperture; `None`: 1.0 × median FWHM of the stars, at least 2 pixels.
+    /// Radius of the photometric aperture; `None`: the diameter of half of a star's light, at least 2 pixels.
     pub aperture_radius_pixels: Option<f64>,
     /// The most sources kept (brightest first): a bound on time and memory.
     pub maximum_sources: usize,
@@ -53,7 +54,8 @@ impl Default for DetectionParameters {
 pub struct Detections {
     /// Brightest first.
     pub sources: Vec<Source>,
-    /// Median FWHM of unsaturated, unblended, star-like sources; `None` with fewer than three.
+    /// Full width at half maximum of a Moffat profile fitted to unsaturated, unblended, star-like sources; `None` with fewer than
+    /// three.
     pub stellar_fwhm_pixels: Option<f64>,
     pub aperture_radius_pixels: f64,
     /// Sources beyond `maximum_sources`, left out.
@@ -63,6 +65,10 @@ pub struct Detections {
 /// Lowest threshold accepted: below it, half of an empty sky is one source.
 const LOWEST_THRESHOLD: f64 = 0.5;
 const SMALLEST_APERTURE: f64 = 2.0;
+/// The stars' profile is taken within this many half-light diameters.
+const PROFILE_REACH: f64 = 1.5;
+/// Of full width and half-light diameter: a Moffat profile of index 1.6.
+const LEAST_SHARE: f64 = 0.5;
 /// Share of a source's flux that neighbours may add to its aperture before it is called crowded.
 const CROWDED_SHARE: f64 = 0.01;
 /// Neighbours are looked for within this distance, pixels.
@@ -101,17 +107,24 @@ pub fn detect(
         None => Vec::new(),
     };
     let samples: Vec<WidthSample> = shapes.iter().map(|shape| shape.sample).collect();
-    let stellar_fwhm_pixels = stellar_width::stellar_fwhm(&samples);
+    let locus = stellar_width::star_locus(&samples);
+    let diameter = locus.as_ref().map(|locus| locus.half_light_diameter);
+    let share = match (&planes, &locus) {
+        (Some(planes), Some(locus)) => full_width_share(planes, &shapes, locus),
+        _ => 1.0,
+    };
+    let stellar_fwhm_pixels = diameter.map(|diameter| share * diameter);
     let aperture_radius_pixels = parameters
         .aperture_radius_pixels
         .filter(|radius| radius.is_finite() && *radius > 0.0)
         .unwrap_or_else(|| {
-            stellar_fwhm_pixels.unwrap_or(parameters.filter_fwhm_pixels).max(SMALLEST_APERTURE)
+            diameter.unwrap_or(parameters.filter_fwhm_pixels).max(SMALLEST_APERTURE)
         });
     let mut sources = Vec::with_capacity(footprints.len());
     if let Some(planes) = &planes {
         for (footprint, shape) in footprints.iter().zip(&shapes) {
-            sources.push(source(planes, footprint, shape, aperture_radius_pixels));
+            let fwhm = share * shape.sample.half_light_diameter;
+            sources.push(source(planes, footprint, shape, fwhm, aperture_radius_pixels));
         }
     }
     mark_crowded(&mut sources, stellar_fwhm_pixels);
@@ -216,9 +229,9 @@ fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
     let (size, label) = (footprint.size(), footprint.label);
     let radius = half_light::measure(planes, owners, label, footprint.x, footprint.y, size)
         .map_or(FWHM_PER_SIGMA * size / 2.0, |half| half.radius);
-    let fwhm = 2.0 * radius;
+    let diameter = 2.0 * radius;
     // A window as wide as the source is nearly optimal (SExtractor's choice).
-    let sigma = fwhm / FWHM_PER_SIGMA;
+    let sigma = diameter / FWHM_PER_SIGMA;
     let farthest = radius.max(1.0);
     let (x, y, position_error) = match windowed_centroid::measure(
         planes,
@@ -236,11 +249,11 @@ fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
             (footprint.x, footprint.y, error.unwrap_or(size))
         }
     };
-    let signal_to_noise = aperture::measure_in(planes, x, y, fwhm)
+    let signal_to_noise = aperture::measure_in(planes, x, y, diameter)
         .filter(|sum| sum.flux_error_electrons > 0.0)
         .map_or(0.0, |sum| sum.flux_electrons / sum.flux_error_electrons);
     let sample = WidthSample {
-        fwhm,
+        half_light_diameter: diameter,
         signal_to_noise,
         flagged: footprint.flags != SourceFlags::default(),
         elongation: footprint.semi_major / footprint.semi_minor,
@@ -249,7 +262,32 @@ fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
     Shape { x, y, position_error, sample }
 }
 
-fn source(planes: &Planes<'_>, footprint: &Footprint, shape: &Shape, radius: f64) -> Source {
+/// Full width at half maximum of a star over the diameter of half of its light: 1 for a Gaussian, 0.79 for a Moffat profile of
+/// index 3. 1 when the stars are too few to say.
+fn full_width_share(planes: &Planes<'_>, shapes: &[Shape], locus: &StarLocus) -> f64 {
+    let diameter = locus.half_light_diameter;
+    let mut stars: Vec<StarLight> = locus
+        .stars
+        .iter()
+        .filter_map(|&place| shapes.get(place))
+        .filter_map(|shape| {
+            let sum = aperture::measure_in(planes, shape.x, shape.y, diameter)?;
+            let electrons = sum.flux_electrons;
+            (electrons > 0.0).then_some(StarLight { x: shape.x, y: shape.y, electrons })
+        })
+        .collect();
+    stars.sort_by(|one, other| other.electrons.total_cmp(&one.electrons));
+    star_profile::full_width(planes, &stars, PROFILE_REACH * diameter)
+        .map_or(1.0, |width| (width / diameter).clamp(LEAST_SHARE, 1.0))
+}
+
+fn source(
+    planes: &Planes<'_>,
+    footprint: &Footprint,
+    shape: &Shape,
+    fwhm_pixels: f64,
+    radius: f64,
+) -> Source {
     let mut flags = footprint.flags;
     let (mut flux, mut flux_error) = (0.0, 0.0);
     if let Some(sum) = aperture::measure_in(planes, shape.x, shape.y, radius) {
@@ -277,7 +315,7 @@ fn source(planes: &Planes<'_>, footprint: &Footprint, shape: &Shape, radius: f64
         semi_major_pixels: footprint.semi_major,
         semi_minor_pixels: footprint.semi_minor,
         theta_radians: footprint.theta,
-        fwhm_pixels: shape.sample.fwhm,
+        fwhm_pixels,
         pixel_count: footprint.pixel_count,
         flags,
     }

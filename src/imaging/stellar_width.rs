@@ -5,7 +5,8 @@ use super::{planes::Planes, statistics};
 /// What is asked of a source before it may say how wide a star is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct WidthSample {
-    pub fwhm: f64,
+    /// Of the circle that holds half of its light, pixels.
+    pub half_light_diameter: f64,
     pub signal_to_noise: f64,
     /// Saturated, blended, truncated or masked.
     pub flagged: bool,
@@ -46,33 +47,47 @@ pub(super) fn is_sharp(planes: &Planes<'_>, row: usize, column: usize) -> bool {
     })
 }
 
-/// Median width of the stars: the densest width among compact, unflagged sources with S/N > 20 (the half-sample mode of
-/// Robertson & Cryer 1974), then the median of those within a fifth of it. Stars share one width whatever their
-/// brightness, galaxies do not, and what is sharper than the optics does not count. `None` with fewer than three.
-pub(super) fn stellar_fwhm(samples: &[WidthSample]) -> Option<f64> {
-    let mut widths: Vec<f64> = samples
+/// The stars among the sources, and how wide they are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StarLocus {
+    /// Median diameter of the circle that holds half of a star's light, pixels.
+    pub half_light_diameter: f64,
+    /// Places of the stars among the samples.
+    pub stars: Vec<usize>,
+}
+
+/// The densest width among compact, unflagged sources with S/N > 20 (the half-sample mode of Robertson & Cryer 1974), then those
+/// within a fifth of it and their median. Stars share one width whatever their brightness, galaxies do not, and what is sharper
+/// than the optics does not count. `None` with fewer than three.
+pub(super) fn star_locus(samples: &[WidthSample]) -> Option<StarLocus> {
+    let mut widths: Vec<(f64, usize)> = samples
         .iter()
-        .filter(|sample| {
+        .enumerate()
+        .filter(|(_, sample)| {
             !sample.flagged
                 && !sample.sharp
                 && sample.signal_to_noise > LEAST_SIGNAL_TO_NOISE
                 && sample.elongation < MOST_ELONGATED
-                && sample.fwhm.is_finite()
-                && sample.fwhm > 0.0
+                && sample.half_light_diameter.is_finite()
+                && sample.half_light_diameter > 0.0
         })
-        .map(|sample| sample.fwhm)
+        .map(|(index, sample)| (sample.half_light_diameter, index))
         .collect();
     if widths.len() < FEWEST_STARS {
         return None;
     }
-    widths.sort_by(f64::total_cmp);
-    let mode = half_sample_mode(&widths)?;
-    let locus: Vec<f64> =
-        widths.into_iter().filter(|width| (width / mode - 1.0).abs() < LOCUS_HALF_WIDTH).collect();
-    if locus.len() < FEWEST_STARS {
+    widths.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let sorted: Vec<f64> = widths.iter().map(|pair| pair.0).collect();
+    let mode = half_sample_mode(&sorted)?;
+    widths.retain(|(width, _)| (width / mode - 1.0).abs() < LOCUS_HALF_WIDTH);
+    if widths.len() < FEWEST_STARS {
         return None;
     }
-    statistics::median_and_deviation(&locus).map(|pair| pair.0)
+    let locus: Vec<f64> = widths.iter().map(|pair| pair.0).collect();
+    let half_light_diameter = statistics::median_and_deviation(&locus)?.0;
+    let mut stars: Vec<usize> = widths.into_iter().map(|pair| pair.1).collect();
+    stars.sort_unstable();
+    Some(StarLocus { half_light_diameter, stars })
 }
 
 /// Repeatedly the half of the sorted sample with the smallest ratio of its ends.
@@ -98,8 +113,14 @@ mod tests {
         synthetic::{Generator, Star, add_stars},
     };
 
-    fn sample(fwhm: f64) -> WidthSample {
-        WidthSample { fwhm, signal_to_noise: 50.0, flagged: false, elongation: 1.1, sharp: false }
+    fn sample(half_light_diameter: f64) -> WidthSample {
+        WidthSample {
+            half_light_diameter,
+            signal_to_noise: 50.0,
+            flagged: false,
+            elongation: 1.1,
+            sharp: false,
+        }
     }
 
     #[test]
@@ -110,16 +131,26 @@ mod tests {
         samples.extend((0..50).map(|_| sample(4.0 + 6.0 * generator.uniform())));
         samples.extend((0..100).map(|_| WidthSample { sharp: true, ..sample(1.1) }));
         samples.extend((0..100).map(|_| WidthSample { signal_to_noise: 5.0, ..sample(2.0) }));
-        let fwhm = stellar_fwhm(&samples).unwrap();
-        assert!((fwhm - 3.2).abs() < 0.1, "{fwhm}");
+        let locus = star_locus(&samples).unwrap();
+        let width = locus.half_light_diameter;
+        assert!((width - 3.2).abs() < 0.1, "{width}");
+        let first_galaxy = 40;
+        assert!(
+            locus.stars.iter().filter(|&&place| place < first_galaxy).count() > 35,
+            "{locus:?}"
+        );
     }
 
     #[test]
     fn three_stars_are_needed() {
-        assert_eq!(stellar_fwhm(&[]), None);
-        assert_eq!(stellar_fwhm(&[sample(3.0), sample(3.0)]), None);
-        assert_eq!(stellar_fwhm(&[sample(3.0), sample(3.1), sample(2.9)]), Some(3.0));
-        assert_eq!(stellar_fwhm(&[sample(3.0), sample(6.1), sample(f64::NAN), sample(12.0)]), None);
+        let width = |widths: &[f64]| {
+            let samples: Vec<WidthSample> = widths.iter().map(|&width| sample(width)).collect();
+            star_locus(&samples).map(|locus| locus.half_light_diameter)
+        };
+        assert_eq!(width(&[]), None);
+        assert_eq!(width(&[3.0, 3.0]), None);
+        assert_eq!(width(&[3.0, 3.1, 2.9]), Some(3.0));
+        assert_eq!(width(&[3.0, 6.1, f64::NAN, 12.0]), None);
     }
 
     #[test]

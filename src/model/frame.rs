@@ -155,7 +155,7 @@ pub struct FrameRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrameQuality {
     pub source_count: usize,
-    /// Median full width at half maximum of stars.
+    /// Full width at half maximum of the stars' fitted profile, pixels.
     pub fwhm_pixels: f64,
     /// Sky level and its noise, electrons per pixel.
     pub sky_electrons: f64,

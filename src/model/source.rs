@@ -44,7 +44,8 @@ pub struct Source {
     pub semi_major_pixels: f64,
     pub semi_minor_pixels: f64,
     pub theta_radians: f64,
-    /// Full width at half maximum of a Gaussian of the same half-light radius.
+    /// Full width at half maximum, pixels: the diameter of half of the light, times what makes it that of the fitted profile for the
+    /// stars of its frame.
     pub fwhm_pixels: f64,
     pub pixel_count: usize,
     pub flags: SourceFlags,
