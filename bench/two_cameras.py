@@ -8,6 +8,7 @@ latency of the frames, lateness of the deliveries, queue depths, memory; and a p
     bench/two_cameras.py --gic target/release/gic --minutes 60 --size 4096 --plot two_cameras.svg
 
 The disk must hold 185 MB a frame at 4096 (34 raw, 151 reduced): the run ends early, and says so, when less than --keep-free GB are left.
+With --packed the frames come as .fits.fz (fpack of CFITSIO must be there), as a camera with little disk would write them.
 Python's standard library only. Exit code 1 when a delivery is later than --latest seconds or something is lost.
 """
 
@@ -61,8 +62,10 @@ def card(keyword, text):
 
 def with_times(data, start, t0):
     """The frame with another start of exposure; checksums are left out, as the telescope does."""
-    end = data.index(b"END" + b" " * 77)
-    cards = [data[place : place + 80] for place in range(0, end, 80)]
+    # Packed, the cards are in the extension after the empty primary header.
+    begin = data.index(b"XTENSION") if b"XTENSION" in data[:28800] else 0
+    end = data.index(b"END" + b" " * 77, begin)
+    cards = [data[place : place + 80] for place in range(begin, end, 80)]
     mjd = (start - datetime.datetime(1858, 11, 17, tzinfo=datetime.timezone.utc)).total_seconds() / 86400
     new = {
         b"DATE-OBS": card("DATE-OBS", f"'{iso(start)}'"),
@@ -70,8 +73,10 @@ def with_times(data, start, t0):
         b"ALEVT   ": card("ALEVT", f"'{iso(t0)}'"),
         b"CHECKSUM": b"COMMENT".ljust(80),
         b"DATASUM ": b"COMMENT".ljust(80),
+        b"ZHECKSUM": b"COMMENT".ljust(80),
+        b"ZDATASUM": b"COMMENT".ljust(80),
     }
-    return b"".join(new.get(each[:8], each) for each in cards) + data[end:]
+    return data[:begin] + b"".join(new.get(each[:8], each) for each in cards) + data[end:]
 
 
 def send_packet(address, packet):
@@ -134,6 +139,7 @@ def main():
     parser.add_argument("--cadence", type=float, default=10, help="seconds between two frames of a camera")
     parser.add_argument("--latest", type=float, default=30, help="seconds a delivery may be late")
     parser.add_argument("--keep-free", type=float, default=3, help="GB of disk to leave free")
+    parser.add_argument("--packed", action="store_true", help="drop tile-compressed frames")
     parser.add_argument("--work", help="directory to work in; kept")
     parser.add_argument("--plot", help="SVG file")
     arguments = parser.parse_args()
@@ -172,6 +178,11 @@ def main():
         if not nights[camera]["object"]:
             sys.exit(f"no frames of {camera} were made in {out}")
         shutil.rmtree(out / "data" / "calibrated", ignore_errors=True)
+        if arguments.packed:
+            for path in nights[camera]["object"]:
+                if not path.with_suffix(".fits.fz").exists():
+                    subprocess.run(["fpack", path], check=True)
+            nights[camera]["object"] = [path.with_suffix(".fits.fz") for path in nights[camera]["object"]]
     packets = sorted((work / "night-C1").glob("data/triggers/*/packet_*.xml"))
 
     # The controller and the receiver.
@@ -269,7 +280,8 @@ def main():
             start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=9)
             for camera in nights:
                 base = nights[camera]["object"][index % len(nights[camera]["object"])]
-                name = start.strftime("%Y%m%dT%H%M%S") + f"{camera}o.fits"
+                ending = base.name[base.name.index(".") :]
+                name = start.strftime("%Y%m%dT%H%M%S") + f"{camera}o{ending}"
                 target = incoming / name
                 target.with_suffix(".partial.tmp").write_bytes(with_times(base.read_bytes(), start, t0))
                 target.with_suffix(".partial.tmp").rename(target)

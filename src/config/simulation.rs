@@ -115,6 +115,9 @@ pub struct StorySettings {
     pub readout_seconds: f64,
     /// How long frames are taken, from the first.
     pub duration_minutes: f64,
+    /// Instrument of a second camera that works through another programme while the first follows the burst, at the same cadence;
+    /// empty: there is none.
+    pub second_camera: String,
 }
 
 /// What the local catalogue knows of the sky.
@@ -215,6 +218,7 @@ impl Default for StorySettings {
             exposure_seconds: 50.0,
             readout_seconds: 3.0,
             duration_minutes: 60.0,
+            second_camera: String::new(),
         }
     }
 }
@@ -325,6 +329,10 @@ impl SimulationConfig {
             &expected,
         )?;
         checks.range("story.duration_minutes", story.duration_minutes, 0.0, 1e5)?;
+        let name = &story.second_camera;
+        let is_name = name.len() <= 8 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let expected = "at most eight letters and digits, or nothing";
+        checks.require("story.second_camera", name, is_name, expected)?;
         let blur = self.catalogue.position_blur_arcsec;
         checks.range("catalogue.position_blur_arcsec", blur, 0.0, 60.0)?;
         checks.range("catalogue.magnitude_blur", self.catalogue.magnitude_blur, 0.0, 5.0)?;

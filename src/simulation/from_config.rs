@@ -80,6 +80,7 @@ pub fn story_parameters(config: &SimulationConfig) -> StoryParameters {
         exposure_seconds: story.exposure_seconds,
         exposure_count: (story.duration_minutes * 60.0 / story.cadence_seconds).round() as usize,
         calibration_count: config.sky.calibration_frame_count,
+        second_camera: Some(story.second_camera.clone()).filter(|name| !name.is_empty()),
         ..StoryParameters::default()
     }
 }

@@ -41,6 +41,8 @@ pub struct SyntheticNight {
     pub programme_sky: SyntheticSky,
     pub story: Story,
     camera: SyntheticCamera,
+    /// On another programme during the burst.
+    second_camera: Option<SyntheticCamera>,
     parameters: StoryParameters,
 }
 
@@ -56,6 +58,20 @@ impl SyntheticNight {
         check_times(&story, camera.readout_seconds)?;
         let programme = SkyParameters::programme(story.programme_centre);
         let sky = SyntheticSky::new(seed, sky)?;
+        let second = story
+            .second_camera
+            .clone()
+            .map(|instrument| CameraParameters { instrument, ..camera.clone() })
+            .map(|parameters| SyntheticCamera::new(other_field_seed(seed), parameters))
+            .transpose()?;
+        if let Some(second) = &second
+            && second.parameters().instrument == camera.instrument
+        {
+            return Err(SimulationError::Parameter {
+                parameter: "second_camera",
+                what: format!("{} is the first camera's name", camera.instrument),
+            });
+        }
         let truth = sky.afterglow.map_or(sky.field_centre, |afterglow| afterglow.position);
         Ok(Self {
             seed,
@@ -63,6 +79,7 @@ impl SyntheticNight {
             programme_sky: SyntheticSky::new(other_field_seed(seed), &programme)?,
             sky,
             camera: SyntheticCamera::new(seed, camera)?,
+            second_camera: second,
             parameters: story,
         })
     }
@@ -80,13 +97,34 @@ impl SyntheticNight {
         self.parameters.t0.plus_seconds(-self.parameters.lead_seconds)
     }
 
-    /// Bias, dark and flat frames together.
+    /// Bias, dark and flat frames together, of all cameras.
     pub fn calibration_count(&self) -> usize {
+        self.calibration_count_of_one() * (1 + usize::from(self.second_camera.is_some()))
+    }
+
+    fn calibration_count_of_one(&self) -> usize {
         3 * self.parameters.calibration_count
     }
 
+    /// Frames of the other programme: those before the burst, then those of the second camera during it.
     pub fn programme_count(&self) -> usize {
-        self.parameters.programme_exposure_count
+        let during = if self.second_camera.is_some() { self.object_count() } else { 0 };
+        self.parameters.programme_exposure_count + during
+    }
+
+    /// Its place among the second camera's frames, and that camera; `None` for what the first takes before the burst.
+    fn during_the_burst(&self, index: usize) -> Option<(usize, &SyntheticCamera)> {
+        let place = index.checked_sub(self.parameters.programme_exposure_count)?;
+        Some((place, self.second_camera.as_ref()?))
+    }
+
+    /// The camera of a calibration frame, and its place among that camera's.
+    fn calibration_camera(&self, index: usize) -> (&SyntheticCamera, usize) {
+        let one = self.calibration_count_of_one();
+        match (&self.second_camera, index.checked_sub(one)) {
+            (Some(second), Some(place)) => (second, place),
+            _ => (&self.camera, index),
+        }
     }
 
     pub fn object_count(&self) -> usize {
@@ -100,15 +138,25 @@ impl SyntheticNight {
     }
 
     fn programme_start(&self, index: usize) -> UtcTime {
-        let story = &self.parameters;
-        self.clock_start().plus_seconds(programme_start_seconds(story, index))
+        if let Some((place, _)) = self.during_the_burst(index) {
+            return self.object_start(place);
+        }
+        self.clock_start().plus_seconds(programme_start_seconds(&self.parameters, index))
     }
 
-    /// Renders a calibration frame: bias frames first, then dark, then flat frames.
+    fn programme_seconds(&self, index: usize) -> f64 {
+        match self.during_the_burst(index) {
+            Some(_) => self.parameters.exposure_seconds,
+            None => self.parameters.programme_exposure_seconds,
+        }
+    }
+
+    /// Renders a calibration frame: of each camera bias frames first, then dark, then flat frames.
     pub fn calibration(&self, index: usize) -> Result<RenderedFrame, SimulationError> {
         checked("calibration", index, self.calibration_count())?;
+        let (camera, index) = self.calibration_camera(index);
         let (kind, number, start, exposure_seconds, light) = self.calibration_exposure(index);
-        Ok(self.camera.render(&Exposure {
+        Ok(camera.render(&Exposure {
             kind,
             number,
             start,
@@ -120,7 +168,7 @@ impl SyntheticNight {
         }))
     }
 
-    /// Kind, number, start, length and light of a calibration exposure.
+    /// Kind, number, start, length and light of a camera's calibration exposure.
     fn calibration_exposure(&self, index: usize) -> (FrameKind, u32, UtcTime, f64, Light<'_>) {
         let count = self.parameters.calibration_count.max(1);
         let place = index % count;
@@ -156,14 +204,15 @@ impl SyntheticNight {
         (kind, first_number + place as u32, start, exposure_seconds, light)
     }
 
-    /// Renders a frame of the other programme, taken before the burst.
+    /// Renders a frame of the other programme.
     pub fn programme_frame(&self, index: usize) -> Result<RenderedFrame, SimulationError> {
         checked("programme", index, self.programme_count())?;
-        Ok(self.camera.render(&Exposure {
+        let camera = self.during_the_burst(index).map_or(&self.camera, |(_, camera)| camera);
+        Ok(camera.render(&Exposure {
             kind: FrameKind::Object,
             number: FIRST_PROGRAMME_NUMBER + index as u32,
             start: self.programme_start(index),
-            exposure_seconds: self.parameters.programme_exposure_seconds,
+            exposure_seconds: self.programme_seconds(index),
             light: Light::Field(FieldLight {
                 sky: &self.programme_sky,
                 t0: self.parameters.t0,
@@ -200,16 +249,23 @@ impl SyntheticNight {
 
     /// File name, without ending, of the frame that happens; `None` for what is no frame.
     pub fn frame_name(&self, happening: Happening) -> Option<String> {
-        let (kind, start) = match happening {
+        let (camera, kind, start) = match happening {
             Happening::Calibration(index) => {
+                let (camera, index) = self.calibration_camera(index);
                 let (kind, _, start, _, _) = self.calibration_exposure(index);
-                (kind, start)
+                (camera, kind, start)
             }
-            Happening::ProgrammeFrame(index) => (FrameKind::Object, self.programme_start(index)),
-            Happening::ObjectFrame(index) => (FrameKind::Object, self.object_start(index)),
+            Happening::ProgrammeFrame(index) => {
+                let camera =
+                    self.during_the_burst(index).map_or(&self.camera, |(_, camera)| camera);
+                (camera, FrameKind::Object, self.programme_start(index))
+            }
+            Happening::ObjectFrame(index) => {
+                (&self.camera, FrameKind::Object, self.object_start(index))
+            }
             Happening::Packet(_) | Happening::SensorFile => return None,
         };
-        let name = self.camera.file_name(kind, start);
+        let name = camera.file_name(kind, start);
         Some(name.strip_suffix(".fits").unwrap_or(&name).to_owned())
     }
 
@@ -220,11 +276,13 @@ impl SyntheticNight {
         let start = self.clock_start();
         let mut all = Vec::new();
         for index in 0..self.calibration_count() {
-            let at = start.plus_seconds(index as f64 * story.calibration_step_seconds);
+            // Two cameras read out side by side.
+            let (_, place) = self.calibration_camera(index);
+            let at = start.plus_seconds(place as f64 * story.calibration_step_seconds);
             all.push(Scheduled { at, happening: Happening::Calibration(index) });
         }
         for index in 0..self.programme_count() {
-            let taken = story.programme_exposure_seconds + readout;
+            let taken = self.programme_seconds(index) + readout;
             let at = self.programme_start(index).plus_seconds(taken);
             all.push(Scheduled { at, happening: Happening::ProgrammeFrame(index) });
         }
@@ -347,6 +405,39 @@ mod tests {
         assert_eq!(other.header.text("OBJECT").as_deref(), Some("P576F"));
         assert!(other.header.get("TRGID").is_none() && other.truth.afterglow.is_none());
         assert!(night.programme_frame(3).is_err() && night.object_frame(60).is_err());
+    }
+
+    #[test]
+    fn a_second_camera_goes_on_with_the_programme_during_the_burst() {
+        let mut camera = CameraParameters::default();
+        camera.detector.size_pixels = (64, 64);
+        let story = |second: &str| StoryParameters {
+            second_camera: Some(second.to_owned()),
+            calibration_count: 4,
+            ..StoryParameters::default()
+        };
+        let make = |second: &str| {
+            SyntheticNight::new(1, &SkyParameters::default(), camera.clone(), story(second))
+        };
+        let night = make("C1").unwrap();
+        assert_eq!((night.calibration_count(), night.programme_count()), (24, 63));
+        let schedule = night.schedule();
+        assert!(schedule.is_sorted_by_key(|each| each.at));
+        let mut names = std::collections::BTreeSet::new();
+        for scheduled in &schedule {
+            if let Some(name) = night.frame_name(scheduled.happening) {
+                assert!(names.insert(name.clone()), "{name} twice");
+            }
+        }
+        assert_eq!(names.iter().filter(|name| name.contains("C1")).count(), 12 + 60);
+        let frame = night.programme_frame(3 + 5).unwrap();
+        assert_eq!(frame.header.text("OBSERVER").as_deref(), Some("colibri"));
+        assert_eq!(frame.file_name, night.object_frame(5).unwrap().file_name.replace("C0", "C1"));
+        assert_ne!(night.calibration(0).unwrap().data, night.calibration(12).unwrap().data);
+        let calibration = night.frame_name(Happening::Calibration(12)).unwrap();
+        assert_eq!(night.calibration(12).unwrap().file_name, calibration + ".fits");
+        assert!(night.programme_frame(63).is_err() && night.calibration(24).is_err());
+        assert!(make("C0").is_err(), "two cameras of one name");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct StoryParameters {
     pub programme_exposure_seconds: f64,
     pub programme_centre: SkyPosition,
     pub programme_object: String,
+    /// Instrument of a second camera that goes on with the programme during the burst.
+    pub second_camera: Option<String>,
     /// Of bias, dark and flat frames each.
     pub calibration_count: usize,
     pub dark_seconds: f64,
@@ -64,6 +66,7 @@ impl Default for StoryParameters {
             programme_exposure_seconds: 50.0,
             programme_centre: SkyPosition { ra_degrees: 313.197, dec_degrees: 6.668 },
             programme_object: "P576F".to_owned(),
+            second_camera: None,
             calibration_count: 8,
             dark_seconds: 60.0,
             flat_seconds: 5.0,

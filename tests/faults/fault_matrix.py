@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The fault matrix: every actor, every way to fail, before, during and after a deadline.
 
-One small simulated night without any fault, then one night for each cell. A cell holds when the night ends well and the
+One small simulated night without any fault, then one night for each cell. Two cameras work: one follows the burst (instance svom),
+the other goes on with its programme (instance colibri), so that a fault in one meets work in the other. A cell holds when the night ends well and the
 science centre's archive, the trigger file, the candidates and the deadlines are those of the calm night. Beside it stand
 the restarts and the wall seconds from the failure being noticed until the actor ran again.
 
@@ -48,6 +49,7 @@ calibration_frame_count = 4
 offset_arcsec = [20.0, 90.0]
 [story]
 duration_minutes = 12.0
+second_camera = "C1"
 """
 
 

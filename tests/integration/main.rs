@@ -2,6 +2,7 @@
 
 mod command_line;
 mod house;
+mod isolation;
 mod night;
 mod real_nights;
 mod security;

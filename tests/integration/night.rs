@@ -19,15 +19,24 @@ const SMALL_NIGHT: &str = "speed = 100000.0\n\
 /// The longest a night may take before the test gives it up.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-struct Night {
+pub struct Night {
     directory: tempfile::TempDir,
     arguments: Vec<String>,
 }
 
 impl Night {
     fn new(arguments: &[&str]) -> Self {
+        Self::with_config(SMALL_NIGHT, arguments)
+    }
+
+    /// One in which a second camera goes on with another programme during the burst: both instances have work.
+    pub fn of_two_cameras(arguments: &[&str]) -> Self {
+        Self::with_config(&format!("{SMALL_NIGHT}second_camera = \"C1\"\n"), arguments)
+    }
+
+    fn with_config(config: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("night.toml"), SMALL_NIGHT).unwrap();
+        fs::write(directory.path().join("night.toml"), config).unwrap();
         Self { directory, arguments: arguments.iter().map(|text| (*text).to_owned()).collect() }
     }
 
@@ -50,7 +59,7 @@ impl Night {
     }
 
     /// Runs the night to its end and returns its report.
-    fn run(&self) -> Value {
+    pub fn run(&self) -> Value {
         let output = self.command().output().unwrap();
         let report = parse_report(&output);
         assert!(
@@ -64,7 +73,7 @@ impl Night {
     }
 
     /// Product and SHA-256 of everything the science centre has stored.
-    fn received(&self) -> BTreeMap<String, String> {
+    pub fn received(&self) -> BTreeMap<String, String> {
         let mut received = BTreeMap::new();
         for file in files_below(&self.out().join("fsc/archive")) {
             if file.to_string_lossy().ends_with(".fits.json") {
