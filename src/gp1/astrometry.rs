@@ -286,6 +286,11 @@ pub(crate) mod tests {
             semi_minor_pixels: 1.3,
             theta_radians: 0.0,
             fwhm_pixels: 3.0,
+            half_light_radius_pixels: 1.6,
+            isophotal_flux_electrons: 0.9 * flux,
+            isophotal_flux_error_electrons: flux.abs().sqrt(),
+            total: None,
+            point: None,
             pixel_count: 20,
             flags: SourceFlags::default(),
         }

@@ -2,7 +2,7 @@
 
 use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
-use super::frame_input::{expand, frame_stem, raw_record, reduced_record};
+use super::frame_input::{expand, frame_stem, is_reduced_here, raw_record, reduced_record};
 use super::frame_steps::{
     CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_raw,
 };
@@ -59,7 +59,8 @@ pub struct BatchOutcome {
 
 /// Runs one module on files or directories and writes into `output`.
 ///
-/// `reduction` takes raw frames; every other module takes frames that `reduction` wrote (`*_reduced.fits`) and measures on
+/// `reduction` takes raw frames; every other module takes frames that `reduction` wrote (`*_reduced.fits`), or images from elsewhere
+/// as they are, and measures on
 /// them first what it needs and is not there yet. `stacking` writes a stack for each camera and filter, `summary` the result of
 /// the trigger named in the headers, as of the last frame.
 pub fn run_module(
@@ -183,7 +184,8 @@ fn measure_files(
     outcome
 }
 
-/// Measures a reduced file into `output` and takes it into the group, for frames that cannot be solved to align with.
+/// Measures a reduced file into `output` and takes it into the group, for frames that cannot be solved to align with. An image that
+/// this program has not reduced is taken as it is: brought to electrons, its variance that of its light and read noise.
 fn measure_file(
     path: &Path,
     output: &Path,
@@ -192,11 +194,20 @@ fn measure_file(
     group: &mut FrameGroup,
 ) -> Result<(FrameRecord, FramePaths), Gp1Error> {
     let context = tools.context(settings);
+    let known = group.references();
+    let references: Vec<_> = known.iter().map(KnownField::as_reference).collect();
+    if !is_reduced_here(&context.store.read_header(path)?) {
+        let (record, _) =
+            raw_record(context.store, &tools.keywords, path, &settings.name, epoch())?;
+        let paths = flat_paths(output, &record.identity.name);
+        let masters = MastersInForce::default();
+        process_raw(context, raw_of(&record), &masters, &references, &paths)?;
+        group.absorb(context, &record, &paths)?;
+        return Ok((record, paths));
+    }
     let ReducedFrame { header, image, .. } = read_reduced(context.store, path)?;
     let record = reduced_record(&tools.keywords, path, &header, image.shape(), &settings.name)?;
     let paths = flat_paths(output, &record.identity.name);
-    let known = group.references();
-    let references: Vec<_> = known.iter().map(KnownField::as_reference).collect();
     let frame = CalibratedFrame {
         header,
         image,

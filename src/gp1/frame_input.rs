@@ -70,6 +70,13 @@ pub fn raw_record(
     Ok((record(path, identity, mapped, instance, arrived_at), image.header))
 }
 
+/// Whether a header is that of a frame reduced by this program.
+pub fn is_reduced_here(header: &Header) -> bool {
+    header.get(RAW_NAME).is_some()
+}
+
+const RAW_NAME: &str = "RAWNAME";
+
 /// A reduced frame as the record of the raw one it was made of.
 pub fn reduced_record(
     keywords: &KeywordMap,
@@ -84,7 +91,7 @@ pub fn reduced_record(
             what: format!("no card {keyword}: it is not a frame reduced by this program"),
         })
     };
-    let identity = FrameIdentity { name: text("RAWNAME")?, data_sha256: text("RAWSHA")? };
+    let identity = FrameIdentity { name: text(RAW_NAME)?, data_sha256: text("RAWSHA")? };
     let mapped = mapped(keywords, header, &identity.name, path, shape)?;
     let arrived_at = mapped.date_obs.plus_seconds(mapped.exposure_seconds);
     Ok(record(path, identity, mapped, instance, arrived_at))

@@ -13,7 +13,9 @@ use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_s
 use super::workspace::{FramePaths, make_directory};
 use crate::catalogs::Catalogue;
 use crate::fits::{FitsImage, FitsStore, Header, wcs_cards};
-use crate::imaging::{CalibratedImage, background, statistics::median_and_deviation};
+use crate::imaging::{
+    CalibratedImage, background, psf::PointSpread, statistics::median_and_deviation,
+};
 use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
 };
@@ -227,6 +229,9 @@ pub fn measure_calibrated(
         (context.catalogue.describe(), answer.status()),
     );
     set_quality_cards(&mut header, located.wcs.as_ref(), &measurement);
+    if let Some(spread) = field.as_ref().and_then(|field| field.point_spread.as_ref()) {
+        set_point_spread_cards(&mut header, spread, measurement.aperture_radius_pixels);
+    }
     header.set("BUNIT", "electron", "unit of the pixels");
     header.set("RAWNAME", raw.identity.name.as_str(), "raw frame");
     header.set("RAWSHA", raw.identity.data_sha256.as_str(), "SHA-256 of its file");
@@ -258,6 +263,16 @@ pub fn measure_calibrated(
     Ok(measurement)
 }
 
+/// The fitted point-spread function, at the middle of the frame.
+fn set_point_spread_cards(header: &mut Header, spread: &PointSpread, aperture_radius: f64) {
+    header.set("PSFFWHM", spread.fwhm_pixels(), "[pixel] Moffat profile of the stars");
+    header.set("PSFBETA", spread.index(), "its index");
+    header.set("PSFELONG", spread.elongation(), "its major over minor axis");
+    header.set("PSFNSTAR", spread.star_count(), "stars it is fitted to");
+    let share = spread.aperture_correction(aperture_radius);
+    header.set("APSHARE", share, "share of a star's light in APRADIUS");
+}
+
 fn photometry_line(photometry: &FramePhotometry) -> String {
     match photometry.zero_point {
         Some(zero) => format!(
@@ -270,10 +285,11 @@ fn photometry_line(photometry: &FramePhotometry) -> String {
 
 /// The cards of the image that say what a table is of; its own coordinates are columns.
 fn table_header(header: &Header) -> Header {
-    const COPIED: [&str; 24] = [
+    const COPIED: [&str; 29] = [
         "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP", "ORIGIN", "FILTER", "EXPTIME",
         "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS", "NSOURCES", "FWHM", "SKYLEVEL",
         "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT", "ZPNSTAR", "LIMMAG", "RAWNAME",
+        "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE",
     ];
     let cards = header.cards.iter().filter(|card| COPIED.contains(&card.keyword.as_str()));
     Header { cards: cards.cloned().collect() }

@@ -1,6 +1,7 @@
 //! An instance on the test sky: results, restarts, bad frames.
 
 use super::archive_tests::{deadline, provenance, trigger};
+use super::batch::{BatchTools, run_module};
 use super::masters_in_force::MastersInForce;
 use super::masters_in_force::tests::master;
 use super::pipeline::Instance;
@@ -271,4 +272,41 @@ fn two_fields_in_turn_are_two_groups_with_a_stack_each() {
     again.restore(&records, Some(&trigger)).unwrap();
     let path = again.analyse(&trigger, &deadline(sky.t0, 10), &records).unwrap();
     assert_eq!(read(&path).frames, result.frames);
+}
+
+/// `gic findstars` on an image that this program has not reduced: it is measured as it is.
+#[test]
+fn an_image_from_elsewhere_is_measured_as_it_is() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let record = sky.write_frame(raw.path(), 0);
+    let settings = InstanceSettings::new("svom", Steps::ALL, work.path());
+    let tools = BatchTools {
+        store: Arc::new(Cfitsio),
+        catalogue: Arc::new(NoCatalogue),
+        keywords: KeywordMap::default(),
+        named_masters: super::named_masters::NamedMasters::default(),
+        masters_in_force: Arc::new(masters()),
+        provenance: provenance(),
+    };
+    let module = super::settings::Module::Findstars;
+    let outcome = run_module(module, &[record.path], work.path(), &settings, &tools).unwrap();
+    assert_eq!(outcome.failed.len(), 0, "{:?}", outcome.failed);
+    let sources = super::source_table::read_sources(&Cfitsio, &outcome.written[0]).unwrap();
+    assert!(sources.len() > 40, "{}", sources.len());
+    let bright = sources.iter().filter(|each| each.source.signal_to_noise() > 50.0);
+    for each in bright {
+        let total = each.source.total.unwrap();
+        // The Kron ellipse holds more than the aperture of the stars' half-light diameter, and no more than all.
+        let ratio = total.electrons / each.source.flux_electrons;
+        assert!((0.95..1.6).contains(&ratio), "{ratio} {:?}", each.source);
+    }
+    // Its own reduced file is measured from there, with the same result.
+    let reduced = outcome.written[0].with_file_name(
+        outcome.written[0].file_name().unwrap().to_str().unwrap().replace("_sources", "_reduced"),
+    );
+    let again = tempfile::tempdir().unwrap();
+    let outcome = run_module(module, &[reduced], again.path(), &settings, &tools).unwrap();
+    let measured = super::source_table::read_sources(&Cfitsio, &outcome.written[0]).unwrap();
+    assert_eq!(sources, measured);
 }

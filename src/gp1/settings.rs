@@ -99,6 +99,8 @@ pub struct FindstarsParameters {
     /// Side of a cell of the background mesh.
     pub mesh_pixels: usize,
     pub detection: DetectionParameters,
+    /// Fit the point-spread function of the frame and measure every source with it.
+    pub psf_photometry: bool,
 }
 
 impl Default for FindstarsParameters {
@@ -109,7 +111,7 @@ impl Default for FindstarsParameters {
             filter_fwhm_pixels: 3.0,
             ..DetectionParameters::default()
         };
-        Self { mesh_pixels: 64, detection }
+        Self { mesh_pixels: 64, detection, psf_photometry: false }
     }
 }
 

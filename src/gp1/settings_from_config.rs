@@ -57,6 +57,7 @@ impl InstanceSettings {
                     aperture_radius_pixels: set.photometry.aperture_radius_pixels,
                     maximum_sources: findstars.maximum_sources,
                 },
+                psf_photometry: findstars.psf_photometry,
             },
             astrometry: AstrometryParameters {
                 maximum_offset_arcsec: set.astrometry.maximum_offset_arcsec,

@@ -4,7 +4,7 @@ use super::error::Gp1Error;
 use super::photometry::magnitude;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table};
 use crate::imaging::wcs::TangentPlane;
-use crate::model::{CatalogueObject, ObjectKind, Source, SourceFlags};
+use crate::model::{CatalogueObject, ObjectKind, PointFlux, Source, SourceFlags, TotalFlux};
 use std::path::Path;
 
 const TABLE_NAME: &str = "SOURCES";
@@ -101,6 +101,31 @@ pub fn write_sources(
         number("BIMAGE", "pixel", "rms along the minor axis", &|each| each.semi_minor_pixels),
         number("THETA", "rad", "major axis from the x axis", &|each| each.theta_radians),
         number("FWHM", "pixel", "full width at half maximum", &|each| each.fwhm_pixels),
+        number("R50", "pixel", "radius of half of the light", &|each| {
+            each.half_light_radius_pixels
+        }),
+        number("FLUXISO", "electron", "above the threshold", &|each| each.isophotal_flux_electrons),
+        number("FISOERR", "electron", "its standard error", &|each| {
+            each.isophotal_flux_error_electrons
+        }),
+        number("FLUXAUTO", "electron", "in the Kron ellipse", &|each| {
+            each.total.map_or(0.0, |total| total.electrons)
+        }),
+        number("FAUTOERR", "electron", "its standard error", &|each| {
+            each.total.map_or(0.0, |total| total.error_electrons)
+        }),
+        number("KRONRAD", "", "Kron ellipse in AIMAGE, 0: none", &|each| {
+            each.total.map_or(0.0, |total| total.kron_radius)
+        }),
+        number("FLUXPSF", "electron", "by the point-spread function", &|each| {
+            each.point.map_or(0.0, |point| point.electrons)
+        }),
+        number("FPSFERR", "electron", "its standard error, 0: none", &|each| {
+            each.point.map_or(0.0, |point| point.error_electrons)
+        }),
+        number("CHI2PSF", "", "its reduced chi square", &|each| {
+            each.point.map_or(0.0, |point| point.reduced_chi_square)
+        }),
         Column {
             name: "NPIX".into(),
             unit: "pixel".into(),
@@ -153,6 +178,12 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
     let (flux, flux_error, peak) = (floats("FLUX")?, floats("FLUXERR")?, floats("PEAK")?);
     let (radius, major, minor) = (floats("APRADIUS")?, floats("AIMAGE")?, floats("BIMAGE")?);
     let (theta, fwhm, catalogue_magnitude) = (floats("THETA")?, floats("FWHM")?, floats("CATMAG")?);
+    let (half_light, isophotal) = (floats("R50")?, floats("FLUXISO")?);
+    let isophotal_error = floats("FISOERR")?;
+    let (total, total_error) = (floats("FLUXAUTO")?, floats("FAUTOERR")?);
+    let kron_radius = floats("KRONRAD")?;
+    let (point, point_error) = (floats("FLUXPSF")?, floats("FPSFERR")?);
+    let chi_square = floats("CHI2PSF")?;
     let (pixel_count, flags) = (reader.integers("NPIX")?, reader.integers("FLAGS")?);
     let (ids, kinds) = (reader.texts("CATID")?, reader.texts("CATKIND")?);
     let mut sources = Vec::with_capacity(table.row_count());
@@ -176,6 +207,21 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
                 semi_minor_pixels: float(minor),
                 theta_radians: float(theta),
                 fwhm_pixels: float(fwhm),
+                half_light_radius_pixels: float(half_light),
+                isophotal_flux_electrons: float(isophotal),
+                isophotal_flux_error_electrons: float(isophotal_error),
+                total: Some(TotalFlux {
+                    electrons: float(total),
+                    error_electrons: float(total_error),
+                    kron_radius: float(kron_radius),
+                })
+                .filter(|total| total.kron_radius > 0.0),
+                point: Some(PointFlux {
+                    electrons: float(point),
+                    error_electrons: float(point_error),
+                    reduced_chi_square: float(chi_square),
+                })
+                .filter(|point| point.error_electrons > 0.0),
                 pixel_count: usize::try_from(integer(pixel_count)).unwrap_or(0),
                 flags: SourceFlags(u16::try_from(integer(flags)).unwrap_or(0)),
             },
@@ -255,6 +301,10 @@ mod tests {
     fn sources() -> Vec<MeasuredSource> {
         let mut first = source(100.123456789, 200.987654321, 12345.678901234);
         first.flags.set(SourceFlags::BLENDED);
+        first.point =
+            Some(PointFlux { electrons: 14e3, error_electrons: 99.5, reduced_chi_square: 1.25 });
+        first.total =
+            Some(TotalFlux { electrons: 13e3, error_electrons: 150.5, kron_radius: 3.8125 });
         let object = IdentifiedObject {
             id: "S17 b".into(),
             kind: ObjectKind::Galaxy,

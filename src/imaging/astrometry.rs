@@ -217,6 +217,11 @@ mod tests {
             semi_minor_pixels: 1.5,
             theta_radians: 0.0,
             fwhm_pixels: 3.5,
+            half_light_radius_pixels: 1.6,
+            isophotal_flux_electrons: 0.9 * flux,
+            isophotal_flux_error_electrons: flux.abs().sqrt(),
+            total: None,
+            point: None,
             pixel_count: 20,
             flags: SourceFlags(flags),
         }

@@ -1,6 +1,6 @@
 //! Sky background on a mesh, in the manner of SExtractor (Bertin & Arnouts 1996, §3).
 
-use super::{Image, Mask, spline, statistics};
+use super::{Image, Mask, bands, spline, statistics};
 
 /// Background level and noise of every pixel.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,11 +102,13 @@ fn measure_cells(
     let (Some(data), Some(mask)) = (data.as_slice(), mask.as_slice()) else {
         return;
     };
-    let mut histogram = Histogram::default();
-    let mut values = Vec::new();
-    for row in 0..rows {
-        let (top, bottom) = (cell_start(row, rows, height), cell_start(row + 1, rows, height));
-        for column in 0..columns {
+    let pixels_per_cell = (height / rows.max(1)) * (width / columns.max(1));
+    bands::of_plane(cells, columns, pixels_per_cell, |first_row, cells| {
+        let mut histogram = Histogram::default();
+        let mut values = Vec::new();
+        for (place, cell) in cells.iter_mut().enumerate() {
+            let (row, column) = (first_row + place / columns, place % columns);
+            let (top, bottom) = (cell_start(row, rows, height), cell_start(row + 1, rows, height));
             let left = cell_start(column, columns, width);
             let right = cell_start(column + 1, columns, width);
             values.clear();
@@ -120,10 +122,10 @@ fn measure_cells(
             }
             let area = (bottom - top) * (right - left);
             if values.len() as f64 >= LEAST_GOOD_SHARE * area as f64 {
-                cells[row * columns + column] = histogram.sky(&values);
+                *cell = histogram.sky(&values);
             }
         }
-    }
+    });
 }
 
 /// Cumulative histogram of a cell: bin i holds values about `zero + i · width`.

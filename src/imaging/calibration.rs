@@ -3,7 +3,8 @@
 pub use super::bad_pixels::bad_pixels;
 pub use super::combination::{Combination, combine, combine_flats};
 pub use super::saturation::measured_saturation;
-use super::{CalibratedImage, Image, Mask, mask_bits, statistics};
+use super::{CalibratedImage, Image, Mask, bands, mask_bits, statistics};
+use std::borrow::Cow;
 
 /// Why frames cannot be combined or reduced: always the caller's input, another try will not help.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -40,6 +41,20 @@ pub struct ReductionInputs<'a> {
 /// A pixel with less response than this is not used.
 const LEAST_RESPONSE: f32 = 0.1;
 
+/// Whether a pixel has a value and a response to divide it by.
+fn is_usable(signal: f32, response: f32) -> bool {
+    signal.is_finite() && response.is_finite() && response >= LEAST_RESPONSE
+}
+
+/// A row of a plane, without a copy where its pixels lie side by side.
+fn row_of<T: Copy>(plane: &ndarray::Array2<T>, row: usize) -> Cow<'_, [T]> {
+    let view = plane.row(row);
+    match view.to_slice() {
+        Some(pixels) => Cow::Borrowed(pixels),
+        None => Cow::Owned(view.to_vec()),
+    }
+}
+
 /// `gain · (raw − bias − dark·t) / flat` in electrons, with the variance
 /// `(max(signal, 0) + read noise²) / flat²` (signal in electrons before the flat) and the mask: bad, saturated, bleeding columns beside
 /// saturated pixels. One pass over the pixels. Pixels with a flat below 0.1 are bad and set to 0, as are those that are not finite;
@@ -69,42 +84,68 @@ pub fn reduce(inputs: &ReductionInputs<'_>) -> Result<CalibratedImage, Calibrati
         variance: Image::zeros(shape),
         mask: Mask::zeros(shape),
     };
-    let mut has_saturated = false;
-    for row in 0..shape.0 {
-        let raw = inputs.raw.row(row);
-        let bias = inputs.bias.map(|plane| plane.row(row));
-        let dark = inputs.dark_per_second.map(|plane| plane.row(row));
-        let flat = inputs.flat.map(|plane| plane.row(row));
-        let bad = inputs.bad_pixels.map(|plane| plane.row(row));
-        let mut data = reduced.data.row_mut(row);
-        let mut variance = reduced.variance.row_mut(row);
-        let mut mask = reduced.mask.row_mut(row);
-        for column in 0..shape.1 {
-            let mut counts = raw[column];
-            let mut flags = bad.as_ref().map_or(0, |plane| plane[column]);
-            if counts >= saturation {
-                flags |= mask_bits::SATURATED;
-                has_saturated = true;
-            }
-            if let Some(plane) = &bias {
-                counts -= plane[column];
-            }
-            if let Some(plane) = &dark {
-                counts -= plane[column] * seconds;
-            }
-            let signal = gain * counts;
-            let response = flat.as_ref().map_or(1.0, |plane| plane[column]);
-            let noise = signal.max(0.0) + read_variance;
-            if signal.is_finite() && response.is_finite() && response >= LEAST_RESPONSE {
-                data[column] = signal / response;
-                variance[column] = noise / (response * response);
-            } else {
-                flags |= mask_bits::BAD;
-                variance[column] = if noise.is_finite() { noise } else { read_variance };
-            }
-            mask[column] = flags;
+    // A master that is missing is a row of zeros, or of ones: one loop for all cases, without a branch.
+    let (zeros, ones, good) = (vec![0.0; shape.1], vec![1.0; shape.1], vec![0; shape.1]);
+    let seconds = if inputs.dark_per_second.is_some() { seconds } else { 0.0 };
+    let per_band = bands::rows_per_band(shape.0, shape.1);
+    let (Some(data), Some(variance), Some(mask)) =
+        (reduced.data.as_slice_mut(), reduced.variance.as_slice_mut(), reduced.mask.as_slice_mut())
+    else {
+        return Ok(reduced);
+    };
+    let width = shape.1.max(1);
+    let outputs = data
+        .chunks_mut(width)
+        .zip(variance.chunks_mut(width))
+        .zip(mask.chunks_mut(width))
+        .enumerate();
+    let mut jobs: Vec<Vec<_>> = Vec::new();
+    for output in outputs {
+        if output.0 % per_band == 0 {
+            jobs.push(Vec::new());
+        }
+        if let Some(job) = jobs.last_mut() {
+            job.push(output);
         }
     }
+    let reduce_row =
+        |(row, ((data, variance), mask)): (usize, ((&mut [f32], &mut [f32]), &mut [u8]))| {
+            let mut has_saturated = false;
+            let raw = row_of(inputs.raw, row);
+            let bias = inputs.bias.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
+            let dark = inputs
+                .dark_per_second
+                .map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
+            let flat = inputs.flat.map_or(Cow::Borrowed(&ones[..]), |plane| row_of(plane, row));
+            let bad =
+                inputs.bad_pixels.map_or(Cow::Borrowed(&good[..]), |plane| row_of(plane, row));
+            let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
+            for (((value, noise), &counts), ((&bias, &dark), &response)) in
+                data.iter_mut().zip(variance.iter_mut()).zip(raw.iter()).zip(masters)
+            {
+                let signal = gain * (counts - bias - dark * seconds);
+                let square = signal.max(0.0) + read_variance;
+                let is_good = is_usable(signal, response);
+                let known = if square.is_finite() { square } else { read_variance };
+                *value = if is_good { signal / response } else { 0.0 };
+                *noise = if is_good { square / (response * response) } else { known };
+            }
+            let light = raw.iter().zip(bias.iter()).zip(dark.iter()).zip(flat.iter());
+            for ((flags, &bad), (((&counts, &bias), &dark), &response)) in
+                mask.iter_mut().zip(bad.iter()).zip(light)
+            {
+                let is_good = is_usable(gain * (counts - bias - dark * seconds), response);
+                let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
+                *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
+                has_saturated |= saturated != 0;
+            }
+            has_saturated
+        };
+    // Every row is reduced, so no short cut at the first with a saturated pixel.
+    let has_saturated = bands::each(jobs, |rows| {
+        rows.into_iter().map(reduce_row).fold(false, |any, saturated| any | saturated)
+    })
+    .contains(&true);
     if has_saturated {
         mark_bleeding(inputs, &mut reduced.mask);
     }

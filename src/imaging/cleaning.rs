@@ -64,6 +64,7 @@ mod tests {
             peak_row: 50,
             peak_column: x as usize,
             flux_electrons: total,
+            flux_error_electrons: 1.0,
             flags: SourceFlags::default(),
         }
     }

@@ -3,10 +3,10 @@
 use super::{
     CalibratedImage, aperture,
     background::Background,
-    cleaning,
+    bands, cleaning,
     components::{self, Run},
     deblending::{self, Cutting, Member},
-    half_light, mask_bits,
+    half_light, kron, mask_bits,
     matched_filter::{self, FWHM_PER_SIGMA},
     moments::{self, Footprint},
     neighbourhood::Neighbourhood,
@@ -15,7 +15,7 @@ use super::{
     stellar_width::{self, StarLocus, WidthSample},
     windowed_centroid,
 };
-use crate::model::{Source, SourceFlags};
+use crate::model::{Source, SourceFlags, TotalFlux};
 
 /// Settings of [`detect`]; the defaults suit a seeing of two to four pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,9 +101,7 @@ pub fn detect(
     let dropped_count = footprints.len().saturating_sub(parameters.maximum_sources);
     footprints.truncate(parameters.maximum_sources);
     let shapes: Vec<Shape> = match &planes {
-        Some(planes) => {
-            footprints.iter().map(|footprint| shape(planes, &owners, footprint)).collect()
-        }
+        Some(planes) => bands::map(&footprints, |footprint| shape(planes, &owners, footprint)),
         None => Vec::new(),
     };
     let samples: Vec<WidthSample> = shapes.iter().map(|shape| shape.sample).collect();
@@ -120,12 +118,16 @@ pub fn detect(
         .unwrap_or_else(|| {
             diameter.unwrap_or(parameters.filter_fwhm_pixels).max(SMALLEST_APERTURE)
         });
-    let mut sources = Vec::with_capacity(footprints.len());
+    let mut sources = Vec::new();
     if let Some(planes) = &planes {
-        for (footprint, shape) in footprints.iter().zip(&shapes) {
+        let found: Vec<(Footprint, Shape)> = footprints.into_iter().zip(shapes).collect();
+        sources = bands::map(&found, |(footprint, shape)| {
             let fwhm = share * shape.sample.half_light_diameter;
-            sources.push(source(planes, footprint, shape, fwhm, aperture_radius_pixels));
-        }
+            Source {
+                total: total_flux(planes, &owners, footprint),
+                ..source(planes, footprint, shape, fwhm, aperture_radius_pixels)
+            }
+        });
     }
     mark_crowded(&mut sources, stellar_fwhm_pixels);
     sources.sort_by(|a, b| {
@@ -316,9 +318,26 @@ fn source(
         semi_minor_pixels: footprint.semi_minor,
         theta_radians: footprint.theta,
         fwhm_pixels,
+        half_light_radius_pixels: shape.sample.half_light_diameter / 2.0,
+        isophotal_flux_electrons: footprint.flux_electrons,
+        isophotal_flux_error_electrons: footprint.flux_error_electrons,
+        total: None,
+        point: None,
         pixel_count: footprint.pixel_count,
         flags,
     }
+}
+
+/// Flux in the Kron aperture about the isophotal centre.
+fn total_flux(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Option<TotalFlux> {
+    let axes = (footprint.semi_major, footprint.semi_minor, footprint.theta);
+    let place = (footprint.x, footprint.y);
+    let found = kron::measure(planes, owners, footprint.label, place, axes)?;
+    Some(TotalFlux {
+        electrons: found.flux_electrons,
+        error_electrons: found.flux_error_electrons,
+        kron_radius: found.radius,
+    })
 }
 
 /// Marks sources whose aperture holds light of neighbours: more than a hundredth of the flux and more than half of its

@@ -7,7 +7,8 @@ use super::{
     CalibratedImage, Image, aperture,
     background::{self, Background},
     detection::{DetectionParameters, Detections, detect},
-    half_light, mask_bits,
+    ellipse::Ellipse,
+    half_light, kron, mask_bits,
     planes::{Owners, Planes},
     synthetic::{self, Star},
     windowed_centroid,
@@ -173,6 +174,36 @@ fn half_light_radii_agree_with_sep() {
             assert!((found - radii[star]).abs() < 0.02, "{star}: {found} {}", radii[star]);
         }
     }
+}
+
+#[test]
+fn kron_fluxes_agree_with_sep() {
+    let oracle = oracle();
+    let image = frame(&oracle);
+    let background = plain(&oracle, &image);
+    let planes = Planes::new(&image, &background).unwrap();
+    let (detection, expected) = (&oracle["detection"], &oracle["kron"]);
+    let of = |values: &Value, star: usize| numbers(values)[star];
+    let mut measured = 0;
+    for star in 0..numbers(&detection["x"]).len() {
+        let place = (of(&detection["x"], star), of(&detection["y"], star));
+        let axes =
+            (of(&detection["a"], star), of(&detection["b"], star), of(&detection["theta"], star));
+        let ellipse = Ellipse::new(place.0, place.1, axes.0, axes.1, axes.2).unwrap();
+        let moment = kron::first_moment(&planes, &Owners::default(), 0, place, &ellipse);
+        // sep says 0 where the plain level is above the sky and there is no light on balance.
+        let first_moment = of(&expected["first_moment"], star);
+        assert_eq!(moment.is_some(), first_moment > 0.0, "{star}");
+        let Some(moment) = moment else { continue };
+        measured += 1;
+        assert_near(moment, first_moment, 1e-6, "first moment");
+        let found = kron::measure(&planes, &Owners::default(), 0, place, axes).unwrap();
+        assert_near(found.radius, of(&expected["radius"], star), 1e-6, "radius");
+        let (flux, error) = (of(&expected["flux"], star), of(&expected["error"], star));
+        assert!((found.flux_electrons - flux).abs() <= 1e-6 * flux.abs().max(error), "{star}");
+        assert_near(found.flux_error_electrons, error, 1e-5, "error");
+    }
+    assert_eq!(measured, 15, "of 24: the plain level lies above the sky of the others");
 }
 
 fn detected(oracle: &Value) -> Detections {

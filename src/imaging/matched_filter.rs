@@ -1,6 +1,9 @@
 //! Gaussian matched filter: how many standard deviations the best-fitting point source at each pixel stands out.
 
-use super::planes::{Planes, UNUSABLE};
+use super::{
+    bands,
+    planes::{Planes, UNUSABLE},
+};
 
 /// Ratio of the full width at half maximum of a Gaussian to its standard deviation.
 pub(super) const FWHM_PER_SIGMA: f64 = 2.354_820_045_030_949_3;
@@ -18,9 +21,23 @@ const WIDEST_REACH: usize = 24;
 pub(super) fn significance(planes: &Planes<'_>, fwhm_pixels: f64) -> Vec<f32> {
     let kernel = kernel(fwhm_pixels);
     let squared: Vec<f32> = kernel.iter().map(|value| value * value).collect();
+    let mut result = vec![0.0f32; planes.height * planes.width];
+    bands::of_plane(&mut result, planes.width, 1, |first_row, rows| {
+        filter_rows(planes, &kernel, &squared, first_row, rows);
+    });
+    result
+}
+
+/// The significance of the rows from `first_row` on.
+fn filter_rows(
+    planes: &Planes<'_>,
+    kernel: &[f32],
+    squared: &[f32],
+    first_row: usize,
+    result: &mut [f32],
+) {
     let reach = kernel.len() / 2;
     let (height, width) = (planes.height, planes.width);
-    let mut result = vec![0.0f32; height * width];
     // Padding with zeros of either side: pixels off the image weigh nothing.
     let mut signal = vec![0.0f32; width + 2 * reach];
     let mut weight = vec![0.0f32; width + 2 * reach];
@@ -28,13 +45,14 @@ pub(super) fn significance(planes: &Planes<'_>, fwhm_pixels: f64) -> Vec<f32> {
     let mut ring_signal = vec![0.0f32; ring_rows * width];
     let mut ring_weight = vec![0.0f32; ring_rows * width];
     let mut sum_weight = vec![0.0f32; width];
-    let mut ready = 0;
-    for (row, output) in result.chunks_exact_mut(width).enumerate() {
+    let mut ready = first_row.saturating_sub(reach);
+    for (offset, output) in result.chunks_exact_mut(width).enumerate() {
+        let row = first_row + offset;
         while ready < height.min(row + reach + 1) {
             weigh_row(planes, ready, &mut signal[reach..], &mut weight[reach..]);
             let slot = (ready % ring_rows) * width;
-            convolve(&signal, &kernel, &mut ring_signal[slot..slot + width]);
-            convolve(&weight, &squared, &mut ring_weight[slot..slot + width]);
+            convolve(&signal, kernel, &mut ring_signal[slot..slot + width]);
+            convolve(&weight, squared, &mut ring_weight[slot..slot + width]);
             ready += 1;
         }
         sum_weight.fill(0.0);
@@ -49,7 +67,6 @@ pub(super) fn significance(planes: &Planes<'_>, fwhm_pixels: f64) -> Vec<f32> {
             *value = if weight > 0.0 && ratio.is_finite() { ratio } else { 0.0 };
         }
     }
-    result
 }
 
 /// One dimension of the kernel; the scale cancels.

@@ -27,6 +27,7 @@ pub(super) struct Footprint {
     pub peak_column: usize,
     /// Sum of the usable pixels.
     pub flux_electrons: f64,
+    pub flux_error_electrons: f64,
     pub flags: SourceFlags,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn measure(
     let (mut sum_xx, mut sum_yy, mut sum_xy) = (0.0, 0.0, 0.0);
     let mut peak_significance = f64::NEG_INFINITY;
     let mut peak: Option<(f64, usize, usize)> = None;
-    let mut flux = 0.0;
+    let (mut flux, mut variance) = (0.0, 0.0);
     for member in members {
         let (column, row) = (member.x as usize, member.y as usize);
         let weight = f64::from(member.value);
@@ -74,6 +75,7 @@ pub(super) fn measure(
         let pixel = planes.pixel(row, column);
         if pixel.usable {
             flux += pixel.signal;
+            variance += pixel.variance;
             if peak.is_none_or(|(value, _, _)| pixel.signal > value) {
                 peak = Some((pixel.signal, row, column));
             }
@@ -117,6 +119,7 @@ pub(super) fn measure(
         peak_row,
         peak_column,
         flux_electrons: flux,
+        flux_error_electrons: variance.sqrt(),
         flags,
     })
 }

@@ -43,6 +43,11 @@ pub struct Suspect {
 }
 
 impl OutlierTest {
+    /// Whether noise alone explains a deviation of this variance, wherever the pixel is.
+    pub fn is_within_noise(&self, deviation: f32, variance: f32) -> bool {
+        deviation * deviation <= self.clip_sigma * self.clip_sigma * variance.max(0.0)
+    }
+
     /// Whether the suspect is an outlier. `deviation_at` gives the frame's deviation at any pixel around, `None`
     /// where it has none; it is asked only near stars.
     pub fn is_outlier(
@@ -105,6 +110,26 @@ pub fn flux_nearby(image: &Image) -> Image {
     near
 }
 
+/// [`flux_nearby`] at one pixel of an image of `shape` (rows, columns) whose values `value_at` gives.
+pub fn flux_nearby_at(
+    (row, column): (usize, usize),
+    (rows, columns): (usize, usize),
+    value_at: impl Fn((usize, usize)) -> f32,
+) -> f32 {
+    let (mut near, mut far) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for near_row in row.saturating_sub(FAR)..(row + FAR + 1).min(rows) {
+        for near_column in column.saturating_sub(FAR)..(column + FAR + 1).min(columns) {
+            // `max` takes the number where the other is NaN.
+            let value = value_at((near_row, near_column));
+            far = far.max(value);
+            if near_row.abs_diff(row) <= NEAR && near_column.abs_diff(column) <= NEAR {
+                near = near.max(value);
+            }
+        }
+    }
+    near.max(far * FAR_SHARE)
+}
+
 /// Largest finite value within `reach` rows and columns of each pixel; −∞ where there is none.
 fn local_maximum(image: &Image, reach: usize) -> Image {
     let (rows, columns) = image.dim();
@@ -132,6 +157,20 @@ fn local_maximum(image: &Image, reach: usize) -> Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_flux_nearby_of_one_pixel_is_that_of_the_plane() {
+        let mut image = Image::from_shape_fn((23, 31), |(row, column)| {
+            ((row * 31 + column) * 7919 % 1013) as f32 - 400.0
+        });
+        image[(3, 4)] = f32::NAN;
+        image.slice_mut(s![10.., 20..]).fill(f32::NAN);
+        let plane = flux_nearby(&image);
+        for (place, expected) in plane.indexed_iter() {
+            let found = flux_nearby_at(place, image.dim(), |at| image[at]);
+            assert_eq!(found, *expected, "{place:?}");
+        }
+    }
 
     #[test]
     fn local_maximum_is_that_of_the_box() {

@@ -1,7 +1,7 @@
 //! Lanczos-3 resampling with variance and mask (Duchon 1979, J. Appl. Meteor. 18, 1016).
 
 use super::image::mask_bits;
-use super::{CalibratedImage, Image, Mask};
+use super::{CalibratedImage, Image, Mask, bands};
 use ndarray::Array2;
 use std::borrow::Cow;
 
@@ -47,19 +47,27 @@ pub fn lanczos3(
     let planes = Planes::of(input);
     let mapping = Mapping::sample(shape, to_input);
     let (flux_factor, variance_factor) = (area_ratio as f32, (area_ratio * area_ratio) as f32);
-    let mut positions = vec![(0.0, 0.0); columns];
-    for row in 0..rows {
-        mapping.fill_row(row, &mut positions);
-        let mut data = output.data.row_mut(row);
-        let mut variance = output.variance.row_mut(row);
-        let mut mask = output.mask.row_mut(row);
-        for (column, &(x, y)) in positions.iter().enumerate() {
-            let pixel = planes.value_at(&kernel, x, y);
-            data[column] = pixel.value * flux_factor;
-            variance[column] = pixel.variance * variance_factor;
-            mask[column] = pixel.bits;
+    let (Some(data), Some(variance), Some(mask)) =
+        (output.data.as_slice_mut(), output.variance.as_slice_mut(), output.mask.as_slice_mut())
+    else {
+        return output;
+    };
+    let band = bands::rows_per_band(rows, columns) * columns;
+    let jobs = data.chunks_mut(band).zip(variance.chunks_mut(band)).zip(mask.chunks_mut(band));
+    bands::each(jobs.enumerate().collect(), |(number, ((data, variance), mask))| {
+        let mut positions = vec![(0.0, 0.0); columns];
+        let values = data.chunks_mut(columns).zip(variance.chunks_mut(columns));
+        for (offset, ((data, variance), mask)) in values.zip(mask.chunks_mut(columns)).enumerate() {
+            mapping.fill_row(number * band / columns + offset, &mut positions);
+            let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
+            for (((value, noise), bits), &(x, y)) in pixels.zip(&positions) {
+                let pixel = planes.value_at(&kernel, x, y);
+                *value = pixel.value * flux_factor;
+                *noise = pixel.variance * variance_factor;
+                *bits = pixel.bits;
+            }
         }
-    }
+    });
     output
 }
 

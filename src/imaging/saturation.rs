@@ -31,11 +31,14 @@ pub fn measured_saturation(raw: &Image) -> Option<f32> {
     let mut total = 0;
     let mut far_below = 0;
     let far = (maximum * 0.01).max(32.0);
+    // Nearly all pixels are below the levels that are counted: no rounding for them.
+    let lowest = maximum - counts.len() as f32;
     for value in finite() {
-        let distance = maximum - value.round();
         total += 1;
-        far_below += usize::from(distance > far);
-        if let Some(count) = counts.get_mut(distance as usize) {
+        far_below += usize::from(maximum - value > far);
+        if value > lowest
+            && let Some(count) = counts.get_mut((maximum - value.round()) as usize)
+        {
             *count += 1;
         }
     }

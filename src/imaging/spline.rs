@@ -1,6 +1,6 @@
 //! Bicubic splines through the nodes of a regular mesh.
 
-use super::Image;
+use super::{Image, bands};
 
 /// Second derivatives at the nodes of the natural cubic spline through equidistant `values` (unit spacing):
 /// d₍ᵢ₋₁₎ + 4dᵢ + d₍ᵢ₊₁₎ = 6(v₍ᵢ₋₁₎ − 2vᵢ + v₍ᵢ₊₁₎), zero at both ends.
@@ -40,7 +40,7 @@ pub(super) fn interpolate(
     floor: f64,
 ) -> Image {
     let (height, width) = shape;
-    let mut plane = Vec::with_capacity(height * width);
+    let mut plane = vec![0.0f32; height * width];
     let (mut scratch, mut derivatives) = (Vec::new(), Vec::new());
     // Second derivatives along y, column by column of the mesh.
     let mut vertical = vec![0.0; rows * columns];
@@ -56,48 +56,53 @@ pub(super) fn interpolate(
     }
     let pixels_to_mesh_y = rows as f64 / height as f64;
     let pixels_to_mesh_x = columns as f64 / width as f64;
-    let mut line = vec![0.0; columns];
-    for y in 0..height {
-        if rows > 1 {
-            let (row, t) = interval((y as f64 + 0.5) * pixels_to_mesh_y - 0.5, rows);
-            let s = 1.0 - t;
-            let (below, above) = ((s * s * s - s) / 6.0, (t * t * t - t) / 6.0);
-            for (column, value) in line.iter_mut().enumerate() {
-                let node = row * columns + column;
-                *value = s * nodes[node]
-                    + t * nodes[node + columns]
-                    + below * vertical[node]
-                    + above * vertical[node + columns];
-            }
-        } else {
-            line.copy_from_slice(nodes);
-        }
-        if columns == 1 {
-            plane.extend(std::iter::repeat_n(line[0].max(floor) as f32, width));
-            continue;
-        }
-        second_derivatives(&line, &mut scratch, &mut derivatives);
-        let mut x = 0;
-        for column in 0..columns - 1 {
-            // The pixels of this interval: up to the next node, or to the edge of the image.
-            let end = if column == columns - 2 {
-                width
+    bands::of_plane(&mut plane, width, 1, |first_row, values| {
+        let mut line = vec![0.0; columns];
+        let (mut scratch, mut derivatives) = (Vec::new(), Vec::new());
+        for (offset, output) in values.chunks_mut(width).enumerate() {
+            let y = first_row + offset;
+            if rows > 1 {
+                let (row, t) = interval((y as f64 + 0.5) * pixels_to_mesh_y - 0.5, rows);
+                let s = 1.0 - t;
+                let (below, above) = ((s * s * s - s) / 6.0, (t * t * t - t) / 6.0);
+                for (column, value) in line.iter_mut().enumerate() {
+                    let node = row * columns + column;
+                    *value = s * nodes[node]
+                        + t * nodes[node + columns]
+                        + below * vertical[node]
+                        + above * vertical[node + columns];
+                }
             } else {
-                (((column as f64 + 1.5) / pixels_to_mesh_x - 0.5).ceil() as usize).clamp(x, width)
-            };
-            // The cubic of the interval in powers of the distance from its first node.
-            let (d0, d1) = (derivatives[column], derivatives[column + 1]);
-            let constant = line[column];
-            let linear = line[column + 1] - line[column] - (2.0 * d0 + d1) / 6.0;
-            let (square, cube) = (d0 / 2.0, (d1 - d0) / 6.0);
-            let origin = 0.5 * pixels_to_mesh_x - 0.5 - column as f64;
-            plane.extend((x..end).map(|x| {
-                let t = origin + x as f64 * pixels_to_mesh_x;
-                (constant + t * (linear + t * (square + t * cube))).max(floor) as f32
-            }));
-            x = end;
+                line.copy_from_slice(nodes);
+            }
+            if columns == 1 {
+                output.fill(line[0].max(floor) as f32);
+                continue;
+            }
+            second_derivatives(&line, &mut scratch, &mut derivatives);
+            let mut x = 0;
+            for column in 0..columns - 1 {
+                // The pixels of this interval: up to the next node, or to the edge of the image.
+                let end = if column == columns - 2 {
+                    width
+                } else {
+                    (((column as f64 + 1.5) / pixels_to_mesh_x - 0.5).ceil() as usize)
+                        .clamp(x, width)
+                };
+                // The cubic of the interval in powers of the distance from its first node.
+                let (d0, d1) = (derivatives[column], derivatives[column + 1]);
+                let constant = line[column];
+                let linear = line[column + 1] - line[column] - (2.0 * d0 + d1) / 6.0;
+                let (square, cube) = (d0 / 2.0, (d1 - d0) / 6.0);
+                let origin = 0.5 * pixels_to_mesh_x - 0.5 - column as f64;
+                for (x, value) in (x..end).zip(&mut output[x..end]) {
+                    let t = origin + x as f64 * pixels_to_mesh_x;
+                    *value = (constant + t * (linear + t * (square + t * cube))).max(floor) as f32;
+                }
+                x = end;
+            }
         }
-    }
+    });
     Image::from_shape_vec(shape, plane).unwrap_or_else(|_| Image::zeros(shape))
 }
 

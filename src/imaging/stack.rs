@@ -1,9 +1,9 @@
 //! Incremental stack: a new frame updates the running clipped, weighted mean in constant time.
 
 use super::image::mask_bits;
-use super::outlier::{OutlierTest, Suspect, flux_nearby};
+use super::outlier::{OutlierTest, Suspect, flux_nearby, flux_nearby_at};
 use super::stack_pixel::{KEPT, Pixel, Running, Sample};
-use super::{CalibratedImage, Image, Mask};
+use super::{CalibratedImage, Image, Mask, bands};
 use ndarray::Array2;
 
 /// A frame on the stack's grid, background-subtracted, in the stack's flux scale.
@@ -25,6 +25,50 @@ pub struct DepthMap {
     pub frames: Array2<u16>,
 }
 
+impl StackInput<'_> {
+    /// Value and variance of a pixel in the stack's flux scale.
+    fn scaled(&self, place: (usize, usize)) -> (f32, f32) {
+        let scale = self.scale as f32;
+        let at = |plane: &Image| plane.get(place).copied().unwrap_or(f32::NAN);
+        (at(&self.image.data) * scale, at(&self.image.variance) * scale * scale)
+    }
+}
+
+/// A robust first guess of a pixel: the running mean, or of the values kept the median (the lower of the two in the middle, because
+/// what disturbs a frame adds light). NaN where there is nothing.
+fn reference_of(pixel: &Pixel) -> f32 {
+    match pixel {
+        Pixel::Empty => f32::NAN,
+        Pixel::Flagged { running, .. } | Pixel::Running(running) => running.mean,
+        Pixel::Collecting { samples, count } => {
+            let mut values = samples.map(|sample| sample.value);
+            let kept = values.get_mut(..usize::from(*count)).unwrap_or_default();
+            kept.sort_by(f32::total_cmp);
+            kept.get(kept.len().saturating_sub(1) / 2).copied().unwrap_or(f32::NAN)
+        }
+    }
+}
+
+/// What may move into each pixel from those around it, for [`Suspect::nearby`].
+struct Surroundings<'a> {
+    stack: &'a RunningStack,
+    /// Of all pixels, where many are asked for.
+    nearby: Option<Image>,
+}
+
+impl Surroundings<'_> {
+    fn nearby(&self, place: (usize, usize)) -> f32 {
+        match &self.nearby {
+            Some(plane) => plane.get(place).copied().unwrap_or(f32::NEG_INFINITY),
+            None => flux_nearby_at(place, self.stack.shape(), |at| {
+                self.stack.pixels.get(at).map_or(f32::NAN, reference_of)
+            }),
+        }
+    }
+}
+
+/// More than this part of the pixels are many: the plane of all costs what a look at so many single ones does.
+const MANY_SHARE: usize = 50;
 /// As many rejections in a row mean that the mean is wrong, not the frames: the pixel starts again.
 const REJECTIONS_TO_RESTART: u8 = 6;
 /// Running stack. Per pixel: the first few values are kept until a robust start is possible, then sums that reject a new value farther
@@ -75,25 +119,20 @@ impl RunningStack {
         if !same_shape || !positive(input.scale) || !positive(input.weight) {
             return false;
         }
-        let scale = input.scale as f32;
-        let scaled = planes.data.mapv(|value| value * scale);
-        let reference = self.reference();
-        let test = self.outlier_test();
-        let nearby = flux_nearby(&reference);
-        let deviation_at = |at| Some(scaled.get(at)? - reference.get(at)?);
+        let rejected = self.outliers(input);
+        let mut rejected = rejected.iter().copied().peekable();
         // Which pixels complete their samples is known only when all have been given theirs, because the test looks
         // at neighbours.
         let mut complete: Vec<(usize, usize)> = Vec::new();
+        let weight = input.weight as f32;
         for (place, pixel) in self.pixels.indexed_iter_mut() {
             let bits = planes.mask[place];
-            let sample = Sample {
-                value: scaled[place],
-                variance: planes.variance[place] * scale * scale,
-                weight: input.weight as f32,
-            };
-            if !sample.value.is_finite() || !sample.variance.is_finite() || sample.variance < 0.0 {
+            let (value, variance) = input.scaled(place);
+            let is_rejected = rejected.next_if_eq(&place).is_some();
+            if !value.is_finite() || !variance.is_finite() || variance < 0.0 {
                 continue;
             }
+            let sample = Sample { value, variance, weight };
             if bits != 0 {
                 pixel.take_flagged(sample, bits);
                 continue;
@@ -109,28 +148,62 @@ impl RunningStack {
                         complete.push(place);
                     }
                 }
-                Pixel::Running(running) => {
-                    let suspect = Suspect {
-                        place,
-                        deviation: sample.value - running.mean,
-                        variance: running.tolerance_variance(sample.variance),
-                        nearby: nearby[place],
-                    };
-                    if test.is_outlier(&suspect, deviation_at) {
-                        running.rejected_in_a_row += 1;
-                        if running.rejected_in_a_row >= REJECTIONS_TO_RESTART {
-                            *pixel = Pixel::first(sample);
-                        }
-                    } else {
-                        running.add(sample);
-                        running.rejected_in_a_row = 0;
+                Pixel::Running(running) if is_rejected => {
+                    running.rejected_in_a_row += 1;
+                    if running.rejected_in_a_row >= REJECTIONS_TO_RESTART {
+                        *pixel = Pixel::first(sample);
                     }
+                }
+                Pixel::Running(running) => {
+                    running.add(sample);
+                    running.rejected_in_a_row = 0;
                 }
             }
         }
         self.frame_count += 1;
         self.start_running(&complete);
         true
+    }
+
+    /// The good pixels of a frame that are outliers against the running means, in the order of the pixels. Only where a value is
+    /// farther off than the noise allows are the surroundings looked at.
+    fn outliers(&self, input: &StackInput<'_>) -> Vec<(usize, usize)> {
+        let test = self.outlier_test();
+        let shape = self.shape();
+        let value_at = |at| self.pixels.get(at).map_or(f32::NAN, reference_of);
+        let deviation_at = |at: (usize, usize)| {
+            let pixel = self.pixels.get(at)?;
+            Some(input.scaled(at).0 - reference_of(pixel))
+        };
+        let is_outlier = |place: (usize, usize), running: &Running| {
+            let (value, variance) = input.scaled(place);
+            if input.image.mask[place] != 0 || !value.is_finite() || !variance.is_finite() {
+                return false;
+            }
+            let deviation = value - running.mean;
+            let variance = running.tolerance_variance(variance);
+            if test.is_within_noise(deviation, variance) {
+                return false;
+            }
+            let nearby = flux_nearby_at(place, shape, value_at);
+            test.is_outlier(&Suspect { place, deviation, variance, nearby }, deviation_at)
+        };
+        let per_band = bands::rows_per_band(shape.0, shape.1);
+        let firsts: Vec<usize> = (0..shape.0).step_by(per_band).collect();
+        let found = bands::each(firsts, |first| {
+            let mut outliers = Vec::new();
+            for row in first..(first + per_band).min(shape.0) {
+                for (column, pixel) in self.pixels.row(row).iter().enumerate() {
+                    if let Pixel::Running(running) = pixel
+                        && is_outlier((row, column), running)
+                    {
+                        outliers.push((row, column));
+                    }
+                }
+            }
+            outliers
+        });
+        found.concat()
     }
 
     /// The stack as it is: mean, variance of the mean, mask (NO_DATA where nothing was added).
@@ -144,14 +217,14 @@ impl RunningStack {
             variance: Image::zeros(shape),
             mask: Mask::zeros(shape),
         };
-        let combined = self.combined();
+        let surroundings = self.surroundings();
         for (place, pixel) in self.pixels.indexed_iter() {
             if let Pixel::Empty = pixel {
                 image.mask[place] = mask_bits::NO_DATA;
             } else if let Pixel::Flagged { bits, .. } = pixel {
                 image.mask[place] = *bits;
             }
-            if let Some(running) = combined[place] {
+            if let Some(running) = self.combined(place, pixel, &surroundings) {
                 image.data[place] = running.mean;
                 image.variance[place] = running.variance / (running.weight * running.weight);
             }
@@ -163,11 +236,12 @@ impl RunningStack {
     pub fn depth_map(&self) -> DepthMap {
         let shape = self.pixels.dim();
         let mut depth = DepthMap { weight: Image::zeros(shape), frames: Array2::zeros(shape) };
-        let combined = self.combined();
+        let surroundings = self.surroundings();
         for (place, pixel) in self.pixels.indexed_iter() {
-            if let (Some(running), false) =
-                (combined[place], matches!(pixel, Pixel::Flagged { .. }))
-            {
+            if matches!(pixel, Pixel::Flagged { .. }) {
+                continue;
+            }
+            if let Some(running) = self.combined(place, pixel, &surroundings) {
                 depth.weight[place] = running.weight;
                 depth.frames[place] = running.count;
             }
@@ -175,30 +249,29 @@ impl RunningStack {
         depth
     }
 
-    /// Each pixel's mean with what has been rejected left out.
-    fn combined(&self) -> Array2<Option<Running>> {
-        let reference = self.reference();
-        let nearby = flux_nearby(&reference);
-        Array2::from_shape_fn(self.pixels.dim(), |place| match &self.pixels[place] {
+    /// A pixel's mean with what has been rejected left out.
+    fn combined(
+        &self,
+        place: (usize, usize),
+        pixel: &Pixel,
+        surroundings: &Surroundings<'_>,
+    ) -> Option<Running> {
+        match pixel {
             Pixel::Empty => None,
             Pixel::Flagged { running, .. } | Pixel::Running(running) => Some(*running),
-            Pixel::Collecting { .. } => self.clipped_mean(place, reference[place], nearby[place]),
-        })
+            Pixel::Collecting { .. } => {
+                self.clipped_mean(place, reference_of(pixel), surroundings.nearby(place))
+            }
+        }
     }
 
-    /// A robust first guess of each pixel: the running mean, or of the values kept the median (the lower of the two in
-    /// the middle, because what disturbs a frame adds light). NaN where there is nothing.
-    fn reference(&self) -> Image {
-        self.pixels.mapv(|pixel| match pixel {
-            Pixel::Empty => f32::NAN,
-            Pixel::Flagged { running, .. } | Pixel::Running(running) => running.mean,
-            Pixel::Collecting { samples, count } => {
-                let mut values = samples.map(|sample| sample.value);
-                let kept = values.get_mut(..usize::from(count)).unwrap_or_default();
-                kept.sort_by(f32::total_cmp);
-                kept.get(kept.len().saturating_sub(1) / 2).copied().unwrap_or(f32::NAN)
-            }
-        })
+    /// Where most pixels are still collecting, their surroundings are looked at together.
+    fn surroundings(&self) -> Surroundings<'_> {
+        let is_collecting = |pixel: &&Pixel| matches!(pixel, Pixel::Collecting { .. });
+        let collecting = self.pixels.iter().filter(is_collecting).count();
+        let nearby = (collecting > self.pixels.len() / MANY_SHARE)
+            .then(|| flux_nearby(&self.pixels.map(reference_of)));
+        Surroundings { stack: self, nearby }
     }
 
     fn outlier_test(&self) -> OutlierTest {
@@ -249,11 +322,13 @@ impl RunningStack {
         if places.is_empty() {
             return;
         }
-        let reference = self.reference();
-        let nearby = flux_nearby(&reference);
+        let surroundings = self.surroundings();
         let started: Vec<Option<Running>> = places
             .iter()
-            .map(|&place| self.clipped_mean(place, reference[place], nearby[place]))
+            .map(|&place| {
+                let reference = self.pixels.get(place).map(reference_of)?;
+                self.clipped_mean(place, reference, surroundings.nearby(place))
+            })
             .collect();
         for (&place, running) in places.iter().zip(started) {
             if let Some(running) = running {

@@ -33,7 +33,7 @@ pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate,
 pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};
 pub use sensor::{SensorFile, SensorReading};
 pub use sky::SkyPosition;
-pub use source::{Source, SourceFlags};
+pub use source::{PointFlux, Source, SourceFlags, TotalFlux};
 pub use time::UtcTime;
 pub use trigger::{
     Deadline, DeadlineName, DeadlineState, T0Source, Trigger, TriggerOrigin, TriggerState,

@@ -47,8 +47,35 @@ pub struct Source {
     /// Full width at half maximum, pixels: the diameter of half of the light, times what makes it that of the fitted profile for the
     /// stars of its frame.
     pub fwhm_pixels: f64,
+    /// Radius of the circle that holds half of the light within 2.5 first-moment radii.
+    pub half_light_radius_pixels: f64,
+    /// Flux of the pixels above the threshold (FLUX_ISO of SExtractor).
+    pub isophotal_flux_electrons: f64,
+    pub isophotal_flux_error_electrons: f64,
+    /// `None` for a source without light on balance.
+    pub total: Option<TotalFlux>,
+    /// By the point-spread function of its frame, where that was asked for and could be measured.
+    pub point: Option<PointFlux>,
     pub pixel_count: usize,
     pub flags: SourceFlags,
+}
+
+/// Flux of a point source at the place of the source: of an infinite aperture.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PointFlux {
+    pub electrons: f64,
+    pub error_electrons: f64,
+    /// About 1 for a point source; large for galaxies, and for particle hits.
+    pub reduced_chi_square: f64,
+}
+
+/// Flux in the elliptical aperture of Kron (1980): FLUX_AUTO, FLUXERR_AUTO and KRON_RADIUS of SExtractor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TotalFlux {
+    pub electrons: f64,
+    pub error_electrons: f64,
+    /// Semi-axes of the aperture over those of the source.
+    pub kron_radius: f64,
 }
 
 impl Source {

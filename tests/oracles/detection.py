@@ -122,6 +122,11 @@ def main():
     # Half-light radius on the curve of growth within a fixed radius.
     total, _, _ = sep.sum_circle(plain, x, y, 8.0, subpix=0)
     half, _ = sep.flux_radius(plain, x, y, np.full(len(x), 8.0), 0.5, normflux=total, subpix=25)
+    # Kron apertures of the detections' own moments, as SExtractor takes them: 2.5 first moments, at least 3.5 semi-axes.
+    a, b, theta = objects["a"], objects["b"], objects["theta"]
+    first_moment, _ = sep.kron_radius(plain, x, y, a, b, theta, 6.0)
+    kron = np.maximum(2.5 * first_moment, 3.5)
+    automatic, automatic_error, _ = sep.sum_ellipse(plain, x, y, a, b, theta, kron, err=error, subpix=0)
     print(json.dumps({
         "made_with": f"sep {sep.__version__}",
         "shape": SHAPE, "fwhm": FWHM, "sky": SKY, "slope": SLOPE, "seed": SEED,
@@ -146,6 +151,10 @@ def main():
         "apertures": apertures,
         "masked_aperture": {"radius": 4.0, "flux": listed(masked)},
         "windowed": {"sigma": sigma, "x": listed(xwin), "y": listed(ywin)},
+        "kron": {
+            "first_moment": listed(first_moment), "radius": listed(kron),
+            "flux": listed(automatic), "error": listed(automatic_error),
+        },
         "half_light": {"total_radius": 8.0, "total": listed(total), "radius": listed(half)},
     }, indent=1))
 

@@ -20,6 +20,8 @@ pub struct FindstarsConfig {
     pub deblend_contrast: f64,
     /// The most sources kept of one image, brightest first.
     pub maximum_sources: usize,
+    /// Whether the point-spread function is fitted and every source measured with it.
+    pub psf_photometry: bool,
     pub paths: InputAndOutput,
 }
 
@@ -33,6 +35,7 @@ impl Default for FindstarsConfig {
             deblend_levels: 32,
             deblend_contrast: 0.005,
             maximum_sources: 20_000,
+            psf_photometry: false,
             paths: InputAndOutput::default(),
         }
     }
@@ -64,6 +67,9 @@ impl ModuleConfig for FindstarsConfig {
                 maximum_sources: section
                     .whole("maximum_sources", 1, 10_000_000)?
                     .unwrap_or(defaults.maximum_sources),
+                psf_photometry: section
+                    .boolean("psf_photometry")?
+                    .unwrap_or(defaults.psf_photometry),
                 paths: InputAndOutput::default(),
             })
         })?;
