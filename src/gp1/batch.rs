@@ -4,7 +4,7 @@ use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
 use super::frame_input::{expand, frame_stem, is_reduced_here, raw_record, reduced_record};
 use super::frame_steps::{
-    CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_raw,
+    CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_image,
 };
 use super::masters_in_force::MastersInForce;
 use super::measured_frame::{KnownField, MeasuredFrame};
@@ -131,11 +131,11 @@ fn reduce_files(
     let mut outcome = BatchOutcome::default();
     for path in files {
         let reduced = raw_record(&*tools.store, &tools.keywords, path, &settings.name, epoch())
-            .and_then(|(record, _)| {
+            .and_then(|(record, image)| {
                 let paths = flat_paths(output, &record.identity.name);
                 let raw = raw_of(&record);
                 let masters = tools.masters_for(&record);
-                process_raw(tools.context(settings), raw, &masters, &[], &paths)?;
+                process_image(tools.context(settings), raw, image, &masters, &[], &paths)?;
                 Ok(paths.reduced)
             });
         outcome.note(path, reduced);
@@ -197,11 +197,11 @@ fn measure_file(
     let known = group.references();
     let references: Vec<_> = known.iter().map(KnownField::as_reference).collect();
     if !is_reduced_here(&context.store.read_header(path)?) {
-        let (record, _) =
+        let (record, image) =
             raw_record(context.store, &tools.keywords, path, &settings.name, epoch())?;
         let paths = flat_paths(output, &record.identity.name);
         let masters = MastersInForce::default();
-        process_raw(context, raw_of(&record), &masters, &references, &paths)?;
+        process_image(context, raw_of(&record), image, &masters, &references, &paths)?;
         group.absorb(context, &record, &paths)?;
         return Ok((record, paths));
     }
@@ -353,8 +353,9 @@ pub fn run_pipeline(
     let mut records = Vec::new();
     for path in &files {
         let opened = raw_record(&*tools.store, &tools.keywords, path, &settings.name, epoch());
+        // The pixels are read again when their turn comes: a list of frames must not hold them all.
         let (mut record, header) = match opened {
-            Ok(opened) => opened,
+            Ok((record, image)) => (record, image.header),
             Err(error) => {
                 outcome.note(path, Err(error));
                 continue;

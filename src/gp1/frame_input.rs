@@ -1,7 +1,7 @@
 //! Frames from files, for the command line: names, identity and keywords without a journal.
 
 use super::error::Gp1Error;
-use crate::fits::{FitsStore, Header, keywords::KeywordMap};
+use crate::fits::{FitsImage, FitsStore, Header, keywords::KeywordMap};
 use crate::model::{FrameIdentity, FrameKeywords, FrameRecord, FrameState, UtcTime};
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -55,19 +55,19 @@ pub fn sha256_of(path: &Path) -> Result<String, Gp1Error> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A raw frame as a record, with its header.
+/// A raw frame as a record, with its image.
 pub fn raw_record(
     store: &dyn FitsStore,
     keywords: &KeywordMap,
     path: &Path,
     instance: &str,
     arrived_at: UtcTime,
-) -> Result<(FrameRecord, Header), Gp1Error> {
+) -> Result<(FrameRecord, FitsImage), Gp1Error> {
     let image = store.read_image(path)?;
     let stem = frame_stem(path).unwrap_or_default();
     let mapped = mapped(keywords, &image.header, stem, path, image.data.dim())?;
     let identity = FrameIdentity { name: stem.to_owned(), data_sha256: sha256_of(path)? };
-    Ok((record(path, identity, mapped, instance, arrived_at), image.header))
+    Ok((record(path, identity, mapped, instance, arrived_at), image))
 }
 
 /// Whether a header is that of a frame reduced by this program.

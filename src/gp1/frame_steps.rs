@@ -74,9 +74,23 @@ pub fn process_raw(
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let mut timer = StepTimer::new(&raw.identity.name);
-    let FitsImage { mut header, data } = context.store.read_image(raw.path)?;
-    let (data, cuts) = cut(data, Some(&mut header), &raw.keywords.camera);
+    let image = context.store.read_image(raw.path)?;
     timer.done("read");
+    process_image(context, raw, image, masters, references, paths)
+}
+
+/// [`process_raw`] of an image that has been read.
+pub fn process_image(
+    context: StepContext<'_>,
+    raw: RawFrame<'_>,
+    image: FitsImage,
+    masters: &MastersInForce,
+    references: &[ReferenceField<'_>],
+    paths: &FramePaths,
+) -> Result<FrameMeasurement, Gp1Error> {
+    let mut timer = StepTimer::new(&raw.identity.name);
+    let FitsImage { mut header, data } = image;
+    let (data, cuts) = cut(data, Some(&mut header), &raw.keywords.camera);
     let mut parameters = context.settings.reduction;
     parameters.use_masters &= context.settings.steps.reduction;
     let reduction = reduce_frame(&data, raw.keywords, masters, &parameters)

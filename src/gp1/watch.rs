@@ -84,7 +84,7 @@ impl Watch {
     fn take(&mut self, path: &Path, now: UtcTime) -> Sighting {
         let opened = raw_record(&*self.tools.store, &self.tools.keywords, path, "", now);
         let (mut record, header) = match opened {
-            Ok(opened) => opened,
+            Ok((record, image)) => (record, image.header),
             Err(error) => return Sighting::Failed(error),
         };
         let Some(name) = self.router.instance_of(&header, &record.keywords) else {
