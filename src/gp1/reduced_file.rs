@@ -140,7 +140,7 @@ pub fn set_quality_cards(
         header.set("WCSRMS", rms, "[arcsec] residual per axis");
     }
     header.set("NSOURCES", quality.source_count, "sources found");
-    header.set("FWHM", quality.fwhm_pixels, "[pixel] median of the stars, 0 if unknown");
+    header.set("FWHM", quality.fwhm_pixels, "[pixel] width of the stars, 0 if unknown");
     header.set("SKYLEVEL", quality.sky_electrons, "[electron] sky per pixel");
     header.set("SKYNOISE", quality.sky_noise_electrons, "[electron] its noise");
     header.set("APRADIUS", measurement.aperture_radius_pixels, "[pixel] photometric aperture");
