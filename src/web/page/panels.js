@@ -79,7 +79,7 @@ export function frames(status, again) {
     { head: "Filter", cell: (one) => one.filter || MISSING },
     { head: "Exp.", class: "figure", title: "exposure, seconds", cell: (one) => `${number(one.exposure_seconds, 0)} s` },
     { head: "Sources", class: "figure", cell: (one) => quality(one, "source_count", 0) },
-    { head: "FWHM", class: "figure", title: "median of the stars, pixels", cell: (one) => (one.quality ? `${quality(one, "fwhm_pixels", 1)} px` : MISSING) },
+    { head: "FWHM", class: "figure", title: "full width at half maximum of the stars, pixels", cell: (one) => (one.quality ? `${quality(one, "fwhm_pixels", 1)} px` : MISSING) },
     { head: "Astrometry", class: "figure", title: "root mean square residual per axis", cell: (one) => (!one.quality ? MISSING
       : one.quality.astrometry === "solved" ? `${number(one.quality.astrometry_rms_arcsec, 2)}″` : state(`${one.quality.astrometry} only`, "warn", "!")) },
     { head: "Zero point", class: "figure", title: "magnitudes", cell: (one) => quality(one, "zero_point", 2) },
