@@ -30,10 +30,13 @@ mod neighbourhood;
 pub mod offset_vote;
 mod outlier;
 pub mod photon_transfer;
+mod plane_inversion;
 mod planes;
+pub mod polynomial;
 pub mod render;
 pub mod resample;
 pub mod saturation;
+pub mod sip;
 mod spline;
 pub mod stack;
 mod stack_pixel;
@@ -43,9 +46,11 @@ pub mod statistics;
 mod stellar_width;
 #[cfg(test)]
 mod synthetic;
+pub mod tpv;
 pub mod verification;
 pub mod wcs;
 mod windowed_centroid;
+pub mod world_coordinates;
 pub mod zero_point;
 
 pub use image::{CalibratedImage, Image, Mask, mask_bits};
