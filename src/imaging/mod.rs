@@ -10,6 +10,7 @@ pub mod astrometry;
 pub mod background;
 pub mod bad_pixels;
 pub mod calibration;
+pub mod camera_distortion;
 mod cleaning;
 pub mod combination;
 mod components;
@@ -19,6 +20,7 @@ pub mod detection;
 mod detection_oracle;
 #[cfg(test)]
 mod detection_tests;
+pub mod distortion_fit;
 pub mod fading;
 mod half_light;
 pub mod image;

@@ -19,23 +19,29 @@ impl MappedPoint {
         let [[a, b], [c, d]] = self.jacobian;
         a * d - b * c
     }
+
+    /// Whether the change from the other Jacobian to this one has a positive determinant and trace: no fold lies between them
+    /// along either direction.
+    fn is_alike(&self, other: &Self) -> bool {
+        let ([[a, b], [c, d]], [[p, q], [r, s]]) = (self.jacobian, other.jacobian);
+        let trace = (a * s - b * r + d * p - c * q) / other.determinant();
+        self.determinant() * other.determinant() > 0.0 && trace > 0.0
+    }
 }
 
 /// The point that `map` takes to `target`, looked for from `start`. The last step is shorter than `tolerance`; the error of
 /// the answer is about its square times the curvature of the map.
 ///
-/// `None` where no step leads nearer, or where the map at the answer has not the orientation it has at the origin: beyond
-/// a fold, where a polynomial says nothing about a camera.
+/// `None` where no step leads nearer, or where the map at the answer is turned over, or about by more than a right angle, from what
+/// it is at the origin: beyond a fold, where a polynomial says nothing about a camera.
 pub(super) fn invert(
     target: (f64, f64),
     start: (f64, f64),
     tolerance: f64,
     map: impl Fn(f64, f64) -> MappedPoint,
 ) -> Option<(f64, f64)> {
-    let orientation = map(0.0, 0.0).determinant();
-    let miss = |mapped: &MappedPoint| {
-        (mapped.value.0 - target.0).hypot(mapped.value.1 - target.1)
-    };
+    let origin = map(0.0, 0.0);
+    let miss = |mapped: &MappedPoint| (mapped.value.0 - target.0).hypot(mapped.value.1 - target.1);
     let mut here = start;
     let mut mapped = map(here.0, here.1);
     let mut distance = miss(&mapped);
@@ -49,8 +55,8 @@ pub(super) fn invert(
             return None;
         }
         if length <= tolerance.max(ROUNDING * here.0.hypot(here.1)) {
-            let is_same_side = determinant * orientation > 0.0;
-            return is_same_side.then_some((here.0 + step.0, here.1 + step.1));
+            let is_camera = mapped.is_alike(&origin);
+            return is_camera.then_some((here.0 + step.0, here.1 + step.1));
         }
         let mut share = 1.0;
         loop {

@@ -158,8 +158,15 @@ mod tests {
 
     fn camera(pole_longitude_degrees: f64) -> TpvDistortion {
         TpvDistortion {
-            xi: TpvAxis::new(&[(0, 1e-4), (1, 1.01), (2, 0.003), (3, 0.002), (7, 0.01), (39, 0.01)])
-                .unwrap(),
+            xi: TpvAxis::new(&[
+                (0, 1e-4),
+                (1, 1.01),
+                (2, 0.003),
+                (3, 0.002),
+                (7, 0.01),
+                (39, 0.01),
+            ])
+            .unwrap(),
             eta: TpvAxis::new(&[(1, 0.99), (2, -0.004), (5, 0.01), (11, -0.02), (23, 0.01)])
                 .unwrap(),
             pole_longitude_degrees,

@@ -100,9 +100,7 @@ impl WorldCoordinates {
         let (x0, y0) = self.plane.reference_pixel;
         match &self.distortion {
             Distortion::None => self.plane.cd,
-            Distortion::Sip(sip) => {
-                product(self.plane.cd, sip.linearised(x - x0, y - y0).jacobian)
-            }
+            Distortion::Sip(sip) => product(self.plane.cd, sip.linearised(x - x0, y - y0).jacobian),
             Distortion::Tpv(tpv) => {
                 let (xi, eta) = self.plane.pixel_to_standard(x, y);
                 product(tpv.linearised(xi, eta).jacobian, self.plane.cd)
@@ -132,8 +130,9 @@ impl WorldCoordinates {
                 PixelSkyPair { pixel: (x, y), sky: self.pixel_to_sky(x, y), weight: 1.0 }
             })
             .collect();
-        let is_finite =
-            |pair: &PixelSkyPair| pair.sky.ra_degrees.is_finite() && pair.sky.dec_degrees.is_finite();
+        let is_finite = |pair: &PixelSkyPair| {
+            pair.sky.ra_degrees.is_finite() && pair.sky.dec_degrees.is_finite()
+        };
         if !pairs.iter().all(is_finite) {
             return None;
         }
@@ -166,14 +165,16 @@ mod tests {
             (0.0..360.0, prop_oneof![-90.0..90.0, 89.9..90.0, -90.0..-89.9]),
             (scale, 0.95..1.05, any::<bool>(), 0.0..360.0),
         )
-            .prop_map(|(reference_pixel, (ra, dec), (scale, ratio, is_mirrored, angle))| {
-                let side: f64 = if is_mirrored { scale } else { -scale };
-                TangentPlane {
-                    reference_pixel,
-                    reference_sky: SkyPosition::new(ra, dec),
-                    cd: cd_from_rotation((side, scale * ratio), angle),
-                }
-            })
+            .prop_map(
+                |(reference_pixel, (ra, dec), (scale, ratio, is_mirrored, angle))| {
+                    let side: f64 = if is_mirrored { scale } else { -scale };
+                    TangentPlane {
+                        reference_pixel,
+                        reference_sky: SkyPosition::new(ra, dec),
+                        cd: cd_from_rotation((side, scale * ratio), angle),
+                    }
+                },
+            )
     }
 
     /// Terms of second degree and above that come to at most a few per cent of the distance over the camera.
@@ -209,9 +210,8 @@ mod tests {
     }
 
     fn plausible() -> impl Strategy<Value = WorldCoordinates> {
-        let sip = (plausible_polynomial(), plausible_polynomial()).prop_map(|(a, b)| {
-            Distortion::Sip(SipDistortion { forward: [a, b], inverse: None })
-        });
+        let sip = (plausible_polynomial(), plausible_polynomial())
+            .prop_map(|(a, b)| Distortion::Sip(SipDistortion { forward: [a, b], inverse: None }));
         let tpv = (plausible_axis(), plausible_axis(), prop_oneof![Just(180.0), 0.0..360.0])
             .prop_map(|(xi, eta, pole_longitude_degrees)| {
                 Distortion::Tpv(TpvDistortion { xi, eta, pole_longitude_degrees })
@@ -294,7 +294,8 @@ mod tests {
     #[test]
     fn a_position_without_a_pixel_says_why() {
         let coordinates = barrel();
-        let at = |ra, dec| coordinates.sky_to_pixel(SkyPosition { ra_degrees: ra, dec_degrees: dec });
+        let at =
+            |ra, dec| coordinates.sky_to_pixel(SkyPosition { ra_degrees: ra, dec_degrees: dec });
         assert_eq!(at(190.0, -40.0), Err(NoPixel::FarHemisphere));
         assert_eq!(at(f64::NAN, 0.0), Err(NoPixel::NotFinite));
         assert_eq!(at(10.0, f64::INFINITY), Err(NoPixel::NotFinite));
@@ -319,8 +320,10 @@ mod tests {
         for each in coordinates {
             let (x, y) = (300.0, 1800.0);
             let [[a, b], [c, d]] = each.local_matrix(x, y);
-            let (right, left) = (each.pixel_to_standard(x + 0.5, y), each.pixel_to_standard(x - 0.5, y));
-            let (up, down) = (each.pixel_to_standard(x, y + 0.5), each.pixel_to_standard(x, y - 0.5));
+            let (right, left) =
+                (each.pixel_to_standard(x + 0.5, y), each.pixel_to_standard(x - 0.5, y));
+            let (up, down) =
+                (each.pixel_to_standard(x, y + 0.5), each.pixel_to_standard(x, y - 0.5));
             assert!((right.0 - left.0 - a).abs() + (right.1 - left.1 - c).abs() < 1e-11);
             assert!((up.0 - down.0 - b).abs() + (up.1 - down.1 - d).abs() < 1e-11);
             let scale = (a * d - b * c).abs().sqrt() * 3600.0;
