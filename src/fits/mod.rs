@@ -10,6 +10,7 @@ mod column_form;
 mod defect;
 #[cfg(test)]
 mod dialect_tests;
+mod distortion_cards;
 pub mod file_stem;
 pub mod header;
 #[cfg(test)]
@@ -28,6 +29,8 @@ mod structure;
 pub mod table;
 mod tiles;
 pub mod wcs_cards;
+#[cfg(test)]
+mod wcs_tests;
 
 pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;

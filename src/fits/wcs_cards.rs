@@ -1,43 +1,70 @@
-//! A tangent-plane solution as header cards (Greisen & Calabretta 2002; FITS Standard 4.0, §8).
+//! World coordinates as header cards (Greisen & Calabretta 2002, Calabretta & Greisen 2002; FITS Standard 4.0, §8).
 
 use super::Header;
+use super::distortion_cards::{self, Convention};
+use crate::imaging::tpv::pole_turn;
 use crate::imaging::wcs::TangentPlane;
+use crate::imaging::world_coordinates::{Distortion, WorldCoordinates};
 use crate::model::SkyPosition;
 
-/// Reads the solution of a header: `RA---TAN`, `DEC--TAN` in either order, with a CD matrix, a PC matrix with CDELT, or
-/// CDELT with CROTA2 (Greisen & Calabretta 2002, §2.1 and §6.1), in degrees, ICRS or FK5 J2000.
+/// Why a header gives no coordinates.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum WcsCardsError {
+    #[error("there is no card {0}")]
+    Missing(String),
+    #[error("card {0} holds no finite number")]
+    NotANumber(String),
+    #[error(
+        "the axes \"{0}\" and \"{1}\" are not a gnomonic projection of right ascension and declination"
+    )]
+    Axes(String, String),
+    #[error("the unit \"{0}\" is not one of an angle")]
+    Unit(String),
+    #[error("the reference system is {0}, not ICRS or FK5 of J2000")]
+    System(String),
+    #[error("the distortion is not one of SIP or TPV: {0}")]
+    Distortion(String),
+    #[error("the numbers are no solution: a declination beyond a pole, or a singular matrix")]
+    Unusable,
+}
+
+/// Reads the linear solution of a header: `RA---TAN`, `DEC--TAN` in either order, with a CD matrix, a PC matrix with CDELT, or
+/// CDELT with CROTA2 (Greisen & Calabretta 2002, §2.1 and §6.1), ICRS or FK5 J2000.
 ///
-/// Of `TAN-SIP` the linear part is read. `None` where cards are missing, for other projections, frames, units and native
-/// pole longitudes than 180°, and for a singular matrix.
+/// Of `TAN-SIP` the linear part is read. `None` where cards are missing, for other projections (TPV too), frames and
+/// units, and for a singular matrix; [`read_distorted`] reads more and says why it does not.
 pub fn read(header: &Header) -> Option<TangentPlane> {
-    let is_swapped = match (axis_of(header, "CTYPE1")?, axis_of(header, "CTYPE2")?) {
-        (Axis::RightAscension, Axis::Declination) => false,
-        (Axis::Declination, Axis::RightAscension) => true,
-        _ => return None,
-    };
-    if !is_supported_frame(header) {
+    let linear = Linear::read(header).ok()?;
+    if linear.projection == Projection::Tpv {
         return None;
     }
-    let pixel = |keyword: &str| Some(optional(header, keyword, 0.0)? - 1.0);
-    let reference_pixel = (pixel("CRPIX1")?, pixel("CRPIX2")?);
-    let (first, second) = (header.number("CRVAL1")?, header.number("CRVAL2")?);
-    let [first_row, second_row] = matrix(header)?;
-    let (ra, dec, cd) = if is_swapped {
-        (second, first, [second_row, first_row])
-    } else {
-        (first, second, [first_row, second_row])
+    let pole = linear.pole_longitude_degrees;
+    Some(turned(&linear.plane, pole))
+}
+
+/// Reads the solution of a header with its distortion: TAN, TAN-SIP and TPV as astropy and wcslib understand them.
+///
+/// * The cards of [`read`], and CUNIT in degrees, arc minutes, arc seconds or radians.
+/// * SIP: A_i_j and B_i_j up to A_ORDER and B_ORDER (2 to 9), also where CTYPE lacks `-SIP`; AP and BP where both are there.
+/// * TPV: PVi_0 to PVi_39; also where CTYPE is `TAN` and some PVi_m with m ≥ 5 tells that SCAMP wrote it. An absent PVi_1
+///   is one, as the convention says (wcslib takes zero, of which no image can be made).
+/// * A header with both: SIP where CTYPE says `-SIP`, else TPV.
+/// * LONPOLE, or PVi_3 of the right-ascension axis of a plain TAN; without either 180°, at a reference declination of
+///   90° 0°. LATPOLE has no meaning for these projections.
+pub fn read_distorted(header: &Header) -> Result<WorldCoordinates, WcsCardsError> {
+    let linear = Linear::read(header)?;
+    distortion_cards::refuse_lookup_tables(header)?;
+    let pole = linear.pole_longitude_degrees;
+    let distortion = match linear.convention(header) {
+        Convention::None => Distortion::None,
+        Convention::Sip => distortion_cards::read_sip(header)?,
+        Convention::Tpv => distortion_cards::read_tpv(header, linear.right_ascension_axis, pole)?,
     };
-    let determinant = cd[0][0] * cd[1][1] - cd[0][1] * cd[1][0];
-    let is_usable = determinant.is_normal()
-        && ra.is_finite()
-        && (-90.0..=90.0).contains(&dec)
-        && reference_pixel.0.is_finite()
-        && reference_pixel.1.is_finite();
-    is_usable.then(|| TangentPlane {
-        reference_pixel,
-        reference_sky: SkyPosition::new(ra, dec),
-        cd,
-    })
+    let plane = match distortion {
+        Distortion::Tpv(_) => linear.plane,
+        Distortion::None | Distortion::Sip(_) => turned(&linear.plane, pole),
+    };
+    Ok(WorldCoordinates { plane, distortion })
 }
 
 /// Writes a solution, in place of any the header holds.
@@ -56,7 +83,21 @@ pub fn write(header: &mut Header, wcs: &TangentPlane) {
             header.set(&format!("CD{row}_{column}"), element, "[deg/pixel]");
         }
     }
+    // What readers assume without the card is another value at the pole alone.
+    if default_pole_longitude(wcs.reference_sky.dec_degrees) != 180.0 {
+        header.set("LONPOLE", 180.0, "[deg] native longitude of the celestial pole");
+    }
     header.set("RADESYS", "ICRS", "celestial reference system");
+}
+
+/// Writes a solution with its distortion, in place of any the header holds.
+pub fn write_distorted(header: &mut Header, wcs: &WorldCoordinates) {
+    write(header, &wcs.plane);
+    match &wcs.distortion {
+        Distortion::None => {}
+        Distortion::Sip(sip) => distortion_cards::write_sip(header, sip),
+        Distortion::Tpv(tpv) => distortion_cards::write_tpv(header, tpv),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,34 +106,188 @@ enum Axis {
     Declination,
 }
 
-fn axis_of(header: &Header, keyword: &str) -> Option<Axis> {
-    let text = header.text(keyword)?.to_ascii_uppercase();
-    match text.strip_suffix("-SIP").unwrap_or(&text) {
-        "RA---TAN" => Some(Axis::RightAscension),
-        "DEC--TAN" => Some(Axis::Declination),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Projection {
+    Tan,
+    TanSip,
+    Tpv,
+}
+
+/// The solution without its distortion, right ascension first, before LONPOLE turns it.
+struct Linear {
+    plane: TangentPlane,
+    projection: Projection,
+    /// 1 or 2.
+    right_ascension_axis: usize,
+    pole_longitude_degrees: f64,
+}
+
+impl Linear {
+    fn read(header: &Header) -> Result<Self, WcsCardsError> {
+        let (first_axis, projection) = axes(header)?;
+        let is_swapped = first_axis == Axis::Declination;
+        check_system(header)?;
+        let units = [unit(header, "CUNIT1")?, unit(header, "CUNIT2")?];
+        let pixel = |keyword: &str| Ok(optional(header, keyword, 0.0)? - 1.0);
+        let reference_pixel = (pixel("CRPIX1")?, pixel("CRPIX2")?);
+        let first = required(header, "CRVAL1")? * units[0];
+        let second = required(header, "CRVAL2")? * units[1];
+        let [first_row, second_row] = matrix(header, is_swapped)?;
+        let first_row = first_row.map(|element| element * units[0]);
+        let second_row = second_row.map(|element| element * units[1]);
+        let (ra, dec, cd) = if is_swapped {
+            (second, first, [second_row, first_row])
+        } else {
+            (first, second, [first_row, second_row])
+        };
+        let determinant = cd[0][0] * cd[1][1] - cd[0][1] * cd[1][0];
+        if !determinant.is_normal() || !ra.is_finite() || !(-90.0..=90.0).contains(&dec) {
+            return Err(WcsCardsError::Unusable);
+        }
+        let plane = TangentPlane { reference_pixel, reference_sky: SkyPosition::new(ra, dec), cd };
+        let right_ascension_axis = if is_swapped { 2 } else { 1 };
+        let mut linear = Self {
+            plane,
+            projection,
+            right_ascension_axis,
+            pole_longitude_degrees: default_pole_longitude(dec),
+        };
+        linear.read_native_pole(header)?;
+        Ok(linear)
+    }
+
+    fn convention(&self, header: &Header) -> Convention {
+        match self.projection {
+            Projection::TanSip => Convention::Sip,
+            Projection::Tpv => Convention::Tpv,
+            Projection::Tan if distortion_cards::is_tpv_in_disguise(header) => Convention::Tpv,
+            Projection::Tan if distortion_cards::has_sip(header) => Convention::Sip,
+            Projection::Tan => Convention::None,
+        }
+    }
+
+    /// Where the celestial pole is in native coordinates. A plain TAN may say so by PVi_3 of the right-ascension axis too, and
+    /// may place the reference elsewhere by PVi_1 and PVi_2, which nobody does (Calabretta & Greisen 2002, §2.5).
+    fn read_native_pole(&mut self, header: &Header) -> Result<(), WcsCardsError> {
+        // wcslib's way to write that the value is not known.
+        const UNDEFINED: f64 = 999.0;
+        let longitude = optional(header, "LONPOLE", UNDEFINED)?;
+        if longitude != UNDEFINED {
+            self.pole_longitude_degrees = longitude;
+        }
+        if self.convention(header) == Convention::None {
+            let parameter = |index: usize| format!("PV{}_{index}", self.right_ascension_axis);
+            let fiducial =
+                [optional(header, &parameter(1), 0.0)?, optional(header, &parameter(2), 90.0)?];
+            if fiducial != [0.0, 90.0] {
+                let what = format!("{} and {} move the reference", parameter(1), parameter(2));
+                return Err(WcsCardsError::Distortion(what));
+            }
+            self.pole_longitude_degrees =
+                optional(header, &parameter(3), self.pole_longitude_degrees)?;
+        }
+        Ok(())
+    }
+}
+
+/// What LONPOLE is without its card for a projection whose reference is the native pole (Calabretta & Greisen 2002, §2.4).
+fn default_pole_longitude(declination_degrees: f64) -> f64 {
+    if declination_degrees < 90.0 { 180.0 } else { 0.0 }
+}
+
+/// The plane whose native pole longitude is the usual one: the turn becomes part of the matrix.
+fn turned(plane: &TangentPlane, pole_longitude_degrees: f64) -> TangentPlane {
+    if pole_longitude_degrees == 180.0 {
+        return *plane;
+    }
+    let (sine, cosine) = pole_turn(pole_longitude_degrees);
+    let [[a, b], [c, d]] = plane.cd;
+    let cd = [
+        [cosine * a - sine * c, cosine * b - sine * d],
+        [sine * a + cosine * c, sine * b + cosine * d],
+    ];
+    TangentPlane { cd, ..*plane }
+}
+
+/// The first axis, and the projection of both.
+fn axes(header: &Header) -> Result<(Axis, Projection), WcsCardsError> {
+    let texts = ["CTYPE1", "CTYPE2"].map(|keyword| header.text(keyword).unwrap_or_default());
+    let kinds = [axis_of(&texts[0]), axis_of(&texts[1])];
+    let [first, second] = texts;
+    match kinds {
+        [Some((axis, projection)), Some((other, other_projection))] if axis != other => {
+            match (projection, other_projection) {
+                (first, second) if first == second => Ok((axis, first)),
+                // SIP of which one axis says nothing.
+                (Projection::Tan | Projection::TanSip, Projection::Tan | Projection::TanSip) => {
+                    Ok((axis, Projection::TanSip))
+                }
+                _ => Err(WcsCardsError::Axes(first, second)),
+            }
+        }
+        _ => Err(WcsCardsError::Axes(first, second)),
+    }
+}
+
+fn axis_of(text: &str) -> Option<(Axis, Projection)> {
+    match text.to_ascii_uppercase().as_str() {
+        "RA---TAN" => Some((Axis::RightAscension, Projection::Tan)),
+        "DEC--TAN" => Some((Axis::Declination, Projection::Tan)),
+        "RA---TAN-SIP" => Some((Axis::RightAscension, Projection::TanSip)),
+        "DEC--TAN-SIP" => Some((Axis::Declination, Projection::TanSip)),
+        "RA---TPV" => Some((Axis::RightAscension, Projection::Tpv)),
+        "DEC--TPV" => Some((Axis::Declination, Projection::Tpv)),
         _ => None,
     }
 }
 
-fn is_supported_frame(header: &Header) -> bool {
-    let text = |keyword: &str| header.text(keyword).unwrap_or_default().to_ascii_lowercase();
-    let units = ["CUNIT1", "CUNIT2"].map(text);
-    let frame = [text("RADESYS"), text("RADECSYS")];
-    units.iter().all(|unit| matches!(unit.as_str(), "" | "deg" | "degree" | "degrees"))
-        && frame.iter().all(|frame| matches!(frame.as_str(), "" | "icrs" | "fk5"))
-        && header.number("EQUINOX").is_none_or(|equinox| equinox == 2000.0)
-        && header.number("LONPOLE").is_none_or(|longitude| longitude == 180.0)
-}
-
-/// A number with a default for an absent card; `None` where the card holds something else.
-fn optional(header: &Header, keyword: &str, default: f64) -> Option<f64> {
-    match header.get(keyword) {
-        None => Some(default),
-        Some(_) => header.number(keyword),
+fn check_system(header: &Header) -> Result<(), WcsCardsError> {
+    for keyword in ["RADESYS", "RADECSYS"] {
+        let system = header.text(keyword).unwrap_or_default();
+        if !matches!(system.to_ascii_lowercase().as_str(), "" | "icrs" | "fk5") {
+            return Err(WcsCardsError::System(system));
+        }
+    }
+    match header.number("EQUINOX") {
+        Some(equinox) if equinox != 2000.0 => {
+            Err(WcsCardsError::System(format!("of the equinox {equinox}")))
+        }
+        _ => Ok(()),
     }
 }
 
-fn matrix(header: &Header) -> Option<[[f64; 2]; 2]> {
+/// Degrees in the unit of an axis.
+fn unit(header: &Header, keyword: &str) -> Result<f64, WcsCardsError> {
+    let text = header.text(keyword).unwrap_or_default();
+    match text.to_ascii_lowercase().as_str() {
+        "" | "deg" | "degree" | "degrees" => Ok(1.0),
+        "arcmin" => Ok(1.0 / 60.0),
+        "arcsec" => Ok(1.0 / 3600.0),
+        "rad" => Ok(1f64.to_degrees()),
+        _ => Err(WcsCardsError::Unit(text)),
+    }
+}
+
+/// A finite number with a default for an absent card.
+pub(super) fn optional(header: &Header, keyword: &str, default: f64) -> Result<f64, WcsCardsError> {
+    match header.get(keyword) {
+        None => Ok(default),
+        Some(_) => required(header, keyword),
+    }
+}
+
+fn required(header: &Header, keyword: &str) -> Result<f64, WcsCardsError> {
+    if header.get(keyword).is_none() {
+        return Err(WcsCardsError::Missing(keyword.to_owned()));
+    }
+    header
+        .number(keyword)
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| WcsCardsError::NotANumber(keyword.to_owned()))
+}
+
+/// By axes of the header, in its units. Where a header has PC and CD both, against the standard, PC counts, as in wcslib.
+fn matrix(header: &Header, is_swapped: bool) -> Result<[[f64; 2]; 2], WcsCardsError> {
     let has = |stem: &str| {
         ["1_1", "1_2", "2_1", "2_2"]
             .iter()
@@ -100,28 +295,28 @@ fn matrix(header: &Header) -> Option<[[f64; 2]; 2]> {
     };
     let read = |stem: &str, diagonal: f64| {
         let element = |place: &str, default| optional(header, &format!("{stem}{place}"), default);
-        Some([
+        Ok([
             [element("1_1", diagonal)?, element("1_2", 0.0)?],
             [element("2_1", 0.0)?, element("2_2", diagonal)?],
         ])
     };
-    if has("CD") {
-        return read("CD", 0.0);
-    }
-    let steps = [header.number("CDELT1")?, header.number("CDELT2")?];
     if has("PC") {
+        let steps = [optional(header, "CDELT1", 1.0)?, optional(header, "CDELT2", 1.0)?];
         let [first, second] = read("PC", 1.0)?;
-        return Some([
+        return Ok([
             first.map(|element| element * steps[0]),
             second.map(|element| element * steps[1]),
         ]);
     }
+    if has("CD") {
+        return read("CD", 0.0);
+    }
+    let steps = [required(header, "CDELT1")?, required(header, "CDELT2")?];
     // The rotation stands with the declination axis, whichever it is (Greisen & Calabretta 2002, §6.1).
-    let is_swapped = axis_of(header, "CTYPE1") == Some(Axis::Declination);
     let rotation = optional(header, if is_swapped { "CROTA1" } else { "CROTA2" }, 0.0)?;
     let sense = if is_swapped { -1.0 } else { 1.0 };
     let (sine, cosine) = (sense * rotation).to_radians().sin_cos();
-    Some([[steps[0] * cosine, -steps[1] * sine], [steps[0] * sine, steps[1] * cosine]])
+    Ok([[steps[0] * cosine, -steps[1] * sine], [steps[0] * sine, steps[1] * cosine]])
 }
 
 /// Cards that would say something else about the same axes.
@@ -130,8 +325,11 @@ fn belongs_to_another_solution(keyword: &str) -> bool {
         "CDELT1", "CDELT2", "CROTA1", "CROTA2", "LONPOLE", "LATPOLE", "EQUINOX", "EPOCH",
         "RADECSYS", "WCSAXES",
     ];
-    // Polynomials of SIP (A_2_0, BP_ORDER, A_DMAX) and of TPV (PV1_3), and the matrix of PCi_j.
-    const STEMS: [&str; 8] = ["A_", "B_", "AP_", "BP_", "PV1_", "PV2_", "PC1_", "PC2_"];
+    // Polynomials of SIP (A_2_0, BP_ORDER, A_DMAX) and of TPV (PV1_3), the matrix of PCi_j, lookup tables.
+    const STEMS: [&str; 12] = [
+        "A_", "B_", "AP_", "BP_", "PV1_", "PV2_", "PC1_", "PC2_", "CPDIS", "CPERR", "D2IMDIS",
+        "D2IMERR",
+    ];
     EXACT.contains(&keyword) || STEMS.iter().any(|stem| keyword.starts_with(stem))
 }
 
@@ -203,10 +401,10 @@ mod tests {
         for (keyword, value) in [
             ("CTYPE1", CardValue::from("RA---TPV")),
             ("CTYPE2", "RA---TAN".into()),
-            ("CUNIT1", "rad".into()),
+            ("CUNIT1", "h".into()),
             ("RADESYS", "FK4".into()),
             ("EQUINOX", 1950.0.into()),
-            ("LONPOLE", 90.0.into()),
+            ("LONPOLE", "north".into()),
             ("CRVAL2", 91.0.into()),
             ("CD1_1", 0.0.into()),
             ("CRVAL1", "east".into()),

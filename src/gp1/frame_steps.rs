@@ -15,6 +15,7 @@ use crate::catalogs::Catalogue;
 use crate::fits::{FitsImage, FitsStore, Header, wcs_cards};
 use crate::imaging::{
     CalibratedImage, background, psf::PointSpread, statistics::median_and_deviation,
+    wcs::TangentPlane,
 };
 use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
@@ -109,6 +110,15 @@ pub fn process_image(
     measure_calibrated(context, raw, calibrated, references, paths)
 }
 
+/// The plane nearest to the coordinates of a header, their distortion (SIP, TPV) taken into account over the image.
+fn plane_of(header: &Header, shape: (usize, usize)) -> Option<TangentPlane> {
+    match wcs_cards::read_distorted(header) {
+        Ok(coordinates) => coordinates.closest_plane(shape),
+        // A distortion that is not known leaves the linear part.
+        Err(_) => wcs_cards::read(header),
+    }
+}
+
 /// A frame in electrons, just reduced or read from a reduced file.
 #[derive(Debug, Clone)]
 pub struct CalibratedFrame {
@@ -133,7 +143,7 @@ pub fn measure_calibrated(
     let (settings, image) = (context.settings, &image);
     let mut timer = StepTimer::new(&raw.identity.name);
     let nominal = astrometry::nominal_wcs(
-        wcs_cards::read(&header),
+        plane_of(&header, image.shape()),
         raw.keywords,
         settings.reduction.pixel_scale_degrees,
         image.shape(),

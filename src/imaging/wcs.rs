@@ -120,7 +120,11 @@ impl TangentPlane {
 
     /// Position in the tangent plane (ξ east, η north, degrees) of a pixel position.
     pub fn pixel_to_standard(&self, x: f64, y: f64) -> (f64, f64) {
-        let (u, v) = (x - self.reference_pixel.0, y - self.reference_pixel.1);
+        self.offset_to_standard((x - self.reference_pixel.0, y - self.reference_pixel.1))
+    }
+
+    /// Position in the tangent plane of a place given in pixels from the reference pixel.
+    pub fn offset_to_standard(&self, (u, v): (f64, f64)) -> (f64, f64) {
         (self.cd[0][0] * u + self.cd[0][1] * v, self.cd[1][0] * u + self.cd[1][1] * v)
     }
 
@@ -132,11 +136,17 @@ impl TangentPlane {
 
     /// Pixel position of a sky position; `None` 90° or more from the reference, or for a singular matrix.
     pub fn sky_to_pixel(&self, sky: SkyPosition) -> Option<(f64, f64)> {
-        let inverse = self.inverse_cd()?;
         let (xi, eta) = sky_to_standard(self.reference_sky, sky)?;
-        let x = self.reference_pixel.0 + inverse[0][0] * xi + inverse[0][1] * eta;
-        let y = self.reference_pixel.1 + inverse[1][0] * xi + inverse[1][1] * eta;
+        let (u, v) = self.standard_to_offset(xi, eta)?;
+        let (x, y) = (self.reference_pixel.0 + u, self.reference_pixel.1 + v);
         (x.is_finite() && y.is_finite()).then_some((x, y))
+    }
+
+    /// Pixels from the reference pixel of a position in the tangent plane (ξ east, η north, degrees); `None` for a singular
+    /// matrix.
+    pub fn standard_to_offset(&self, xi: f64, eta: f64) -> Option<(f64, f64)> {
+        let [[a, b], [c, d]] = self.inverse_cd()?;
+        Some((a * xi + b * eta, c * xi + d * eta))
     }
 
     /// Geometric mean of the pixel scale, arcseconds per pixel.
