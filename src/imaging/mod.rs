@@ -13,6 +13,9 @@ pub mod calibration;
 mod cleaning;
 pub mod combination;
 mod components;
+pub mod cosmic_rays;
+#[cfg(test)]
+mod cosmic_rays_tests;
 mod deblending;
 pub mod detection;
 #[cfg(test)]
@@ -22,6 +25,8 @@ mod detection_tests;
 pub mod fading;
 mod half_light;
 pub mod image;
+mod laplacian;
+mod line_votes;
 pub mod linear_fit;
 mod matched_filter;
 pub mod matching;
@@ -34,6 +39,7 @@ mod planes;
 pub mod render;
 pub mod resample;
 pub mod saturation;
+mod small_medians;
 mod spline;
 pub mod stack;
 mod stack_pixel;
@@ -43,6 +49,7 @@ pub mod statistics;
 mod stellar_width;
 #[cfg(test)]
 mod synthetic;
+pub mod trails;
 pub mod verification;
 pub mod wcs;
 mod windowed_centroid;
