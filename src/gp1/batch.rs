@@ -11,7 +11,7 @@ use super::measured_frame::{KnownField, MeasuredFrame};
 use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
 use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
-use super::settings::{InstanceSettings, Module, Steps};
+use super::settings::{CosmicRayStep, InstanceSettings, Module, Steps};
 use super::trigger_of_frame::trigger_of_frame;
 use super::workspace::{FramePaths, Workspace, component, group_of, make_directory};
 use crate::catalogs::Catalogue;
@@ -84,6 +84,9 @@ pub fn run_module(
     make_directory(output)?;
     let mut settings = settings.clone();
     settings.steps = steps_for(module);
+    if settings.reduction.cosmic_ray_step == CosmicRayStep::Module {
+        settings.reduction.cosmic_ray_step = CosmicRayStep::Always;
+    }
     match module {
         Module::Reduction => Ok(reduce_files(&wanted, output, &settings, tools)),
         Module::Findstars | Module::Astrometry | Module::Photometry => {

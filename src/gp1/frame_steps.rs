@@ -1,6 +1,7 @@
 //! One frame through the enabled modules, from the raw file to the files of the workspace.
 
 use super::astrometry::{self, AstrometryStatus, FrameAstrometry, ReferenceField};
+use super::contamination::mask_contamination;
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
 use super::masters_in_force::MastersInForce;
@@ -8,7 +9,7 @@ use super::photometry::{self, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
 use super::reduction::{Reduction, reduce_frame};
 use super::sections::cut;
-use super::settings::InstanceSettings;
+use super::settings::{CosmicRayStep, InstanceSettings};
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
 use crate::catalogs::Catalogue;
@@ -103,7 +104,13 @@ pub fn process_image(
         let what = format!("only {percent:.2} % of the pixels are good (saturated or undefined)");
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }
-    let Reduction { image, masters, degradations, history, .. } = reduction;
+    let Reduction { mut image, masters, degradations, mut history, .. } = reduction;
+    let settings = context.settings;
+    if settings.steps.reduction && settings.reduction.cosmic_ray_step == CosmicRayStep::Always {
+        let parameters = &settings.reduction.cosmic_rays;
+        history.extend(mask_contamination(&mut image, parameters, settings.findstars.mesh_pixels));
+        timer.done("cosmic rays");
+    }
     let history = cuts.into_iter().chain(history).collect();
     let calibrated =
         CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };

@@ -12,6 +12,7 @@ pub mod batch;
 pub mod calibration_record;
 pub mod candidate_table;
 pub mod candidates;
+mod contamination;
 pub mod error;
 pub mod failed_analysis;
 pub mod findstars;

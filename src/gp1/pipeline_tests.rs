@@ -5,11 +5,12 @@ use super::batch::{BatchTools, run_module};
 use super::masters_in_force::MastersInForce;
 use super::masters_in_force::tests::master;
 use super::pipeline::Instance;
-use super::settings::{InstanceSettings, Steps};
+use super::reduced_file::read_reduced;
+use super::settings::{CosmicRayStep, InstanceSettings, Steps};
 use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky, ZERO_POINT};
 use crate::catalogs::{Catalogue, local::NoCatalogue};
 use crate::fits::{FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
-use crate::imaging::Image;
+use crate::imaging::{Image, mask_bits};
 use crate::model::{
     AnalysisResult, CatalogueStatus, FrameRecord, MasterKind, PositionEstimate, Trigger,
     VettingReason,
@@ -309,4 +310,46 @@ fn an_image_from_elsewhere_is_measured_as_it_is() {
     let outcome = run_module(module, &[reduced], again.path(), &settings, &tools).unwrap();
     let measured = super::source_table::read_sources(&Cfitsio, &outcome.written[0]).unwrap();
     assert_eq!(sources, measured);
+}
+
+#[test]
+fn cosmic_rays_are_masked_where_the_settings_ask_for_it() {
+    let raw = tempfile::tempdir().unwrap();
+    let sky = TestSky::new();
+    let clean = sky.write_frame(raw.path(), 0);
+    let mut data = Cfitsio.read_image(&clean.path).unwrap().data;
+    let track: Vec<(usize, usize)> = (0..9).map(|step| (40 + step, 60 + step / 2)).collect();
+    for &place in &track {
+        data[place] += 300.0;
+    }
+    let record = sky.write_plane(raw.path(), 1, &data);
+    let reduced = |step| {
+        let work = tempfile::tempdir().unwrap();
+        let mut settings = InstanceSettings::new("svom", Steps::QUALITY, work.path());
+        settings.reduction.cosmic_ray_step = step;
+        let catalogue = Arc::new(TestCatalogue(sky.catalogue.clone()));
+        let store = Arc::new(Cfitsio);
+        let keywords = KeywordMap::default();
+        let mut instance = Instance::new(settings, catalogue, store, keywords, provenance());
+        let outcome = instance.process_frame(&record, &masters(), None).unwrap();
+        assert_eq!(outcome.quality.astrometry, "solved");
+        let frame = read_reduced(&Cfitsio, &outcome.reduced_path).unwrap();
+        (frame, outcome.quality.zero_point.unwrap())
+    };
+    let (searched, zero_point) = reduced(CosmicRayStep::Always);
+    let struck = |mask: &crate::imaging::Mask| {
+        mask.iter().filter(|&&bits| bits & mask_bits::COSMIC != 0).count()
+    };
+    assert!(track.iter().all(|&place| searched.image.mask[place] & mask_bits::COSMIC != 0));
+    let count = struck(&searched.image.mask);
+    assert!(count <= track.len() + 3, "{count}");
+    let told = format!("cosmic rays: {count} pixels");
+    let is_told = |card: &crate::fits::Card| format!("{card:?}").contains(&told);
+    assert!(searched.header.cards.iter().any(is_told));
+    for step in [CosmicRayStep::Module, CosmicRayStep::Never] {
+        let (frame, other_zero_point) = reduced(step);
+        assert_eq!(struck(&frame.image.mask), 0);
+        assert_eq!(frame.image.data, searched.image.data);
+        assert!((zero_point - other_zero_point).abs() < 0.01);
+    }
 }

@@ -1,6 +1,7 @@
 //! Settings of one instance of the pipeline, as plain data.
 
 use crate::imaging::astrometry::AstrometryParameters;
+use crate::imaging::cosmic_rays::CosmicRayParameters;
 use crate::imaging::detection::DetectionParameters;
 use std::path::PathBuf;
 
@@ -60,6 +61,15 @@ impl Steps {
         Self { alignment: false, stacking: false, summary: false, ..Self::ALL };
 }
 
+/// Where cosmic rays and trails are looked for on single frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CosmicRayStep {
+    /// By the module `reduction`: provisional candidates do not wait for it, and those of stacks do not need it.
+    Module,
+    Always,
+    Never,
+}
+
 /// Values of `reduction.cfg`; what is absent comes from the header.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReductionParameters {
@@ -77,6 +87,8 @@ pub struct ReductionParameters {
     pub use_masters: bool,
     /// Pixels of the dark this many robust deviations above the others are hot.
     pub hot_pixel_sigma: f32,
+    pub cosmic_ray_step: CosmicRayStep,
+    pub cosmic_rays: CosmicRayParameters,
 }
 
 impl Default for ReductionParameters {
@@ -89,6 +101,8 @@ impl Default for ReductionParameters {
             detection_threshold_sigma: 1.0,
             use_masters: true,
             hot_pixel_sigma: 10.0,
+            cosmic_ray_step: CosmicRayStep::Module,
+            cosmic_rays: CosmicRayParameters::default(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Settings of an instance from the seeds' configuration files.
 
 use super::settings::{
-    AlignmentParameters, FindstarsParameters, InstanceSettings, PhotometryParameters,
-    ReductionParameters, StackingParameters, Steps, SummaryParameters,
+    AlignmentParameters, CosmicRayStep, FindstarsParameters, InstanceSettings,
+    PhotometryParameters, ReductionParameters, StackingParameters, Steps, SummaryParameters,
 };
-use crate::config::{CalibrationChoice, PipelineSet, PipelineSteps};
-use crate::imaging::{astrometry::AstrometryParameters, detection::DetectionParameters};
+use crate::config::{CalibrationChoice, CosmicRayChoice, PipelineSet, PipelineSteps};
+use crate::imaging::{
+    astrometry::AstrometryParameters, cosmic_rays::CosmicRayParameters,
+    detection::DetectionParameters,
+};
 use std::path::PathBuf;
 
 impl From<PipelineSteps> for Steps {
@@ -44,6 +47,16 @@ impl InstanceSettings {
                     || [&reduction.bias, &reduction.dark, &reduction.flat]
                         .into_iter()
                         .any(Option::is_some),
+                cosmic_ray_step: match reduction.cosmic_rays {
+                    CosmicRayChoice::Module => CosmicRayStep::Module,
+                    CosmicRayChoice::Always => CosmicRayStep::Always,
+                    CosmicRayChoice::Never => CosmicRayStep::Never,
+                },
+                cosmic_rays: CosmicRayParameters {
+                    sigma_limit: reduction.cosmic_ray_sigma as f32,
+                    object_contrast: reduction.cosmic_ray_contrast as f32,
+                    ..defaults.cosmic_rays
+                },
                 ..defaults
             },
             findstars: FindstarsParameters {

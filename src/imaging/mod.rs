@@ -15,6 +15,9 @@ pub mod camera_distortion;
 mod cleaning;
 pub mod combination;
 mod components;
+pub mod cosmic_rays;
+#[cfg(test)]
+mod cosmic_rays_tests;
 mod deblending;
 pub mod detection;
 #[cfg(test)]
@@ -28,6 +31,8 @@ mod forced_photometry;
 mod half_light;
 pub mod image;
 mod kron;
+mod laplacian;
+mod line_votes;
 pub mod linear_fit;
 mod matched_filter;
 pub mod matching;
@@ -47,6 +52,7 @@ pub mod render;
 pub mod resample;
 pub mod saturation;
 pub mod sip;
+mod small_medians;
 mod spline;
 pub mod stack;
 mod stack_pixel;
@@ -57,6 +63,7 @@ mod stellar_width;
 #[cfg(test)]
 mod synthetic;
 pub mod tpv;
+pub mod trails;
 pub mod verification;
 pub mod wcs;
 mod windowed_centroid;

@@ -80,6 +80,31 @@ mod tests {
     }
 
     #[test]
+    fn its_trails_are_found_and_masked() {
+        use crate::imaging::{CalibratedImage, Mask, background, mask_bits, trails};
+        use rand_distr::Normal;
+        let shape = (400, 500);
+        for night in 0..8 {
+            let mut generator = stream(2, Purpose::Trail, night);
+            let mut light = Image::zeros(shape);
+            add_trail(&mut light, &mut generator, 3.0);
+            let noise = Normal::new(0.0, 22.0).unwrap();
+            let data = light.mapv(|value| value + 450.0 + noise.sample(&mut generator) as f32);
+            let mut image = CalibratedImage {
+                data,
+                variance: Image::from_elem(shape, 484.0),
+                mask: Mask::zeros(shape),
+            };
+            let background = background::estimate(&image.data, &image.mask, 64);
+            let found = trails::mark(&mut image, &background, &trails::TrailParameters::default());
+            assert_eq!(found.len(), 1, "{night}: {found:?}");
+            for (value, bits) in light.iter().zip(&image.mask) {
+                assert!(*value < 11.0 || bits & mask_bits::COSMIC != 0, "{night}: {value}");
+            }
+        }
+    }
+
+    #[test]
     fn a_trail_crosses_the_frame_and_is_narrow() {
         let mut generator = stream(1, Purpose::Trail, 0);
         let mut plane = Image::zeros((200, 200));

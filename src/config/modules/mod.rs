@@ -14,7 +14,7 @@ pub use alignment::AlignmentConfig;
 pub use astrometry::AstrometryConfig;
 pub use findstars::FindstarsConfig;
 pub use photometry::PhotometryConfig;
-pub use reduction::{CalibrationChoice, ReductionConfig};
+pub use reduction::{CalibrationChoice, CosmicRayChoice, ReductionConfig};
 pub use stacking::StackingConfig;
 pub use summary::SummaryConfig;
 

@@ -16,6 +16,17 @@ pub enum CalibrationChoice {
     None,
 }
 
+/// Where cosmic rays and satellite trails are looked for on single frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CosmicRayChoice {
+    /// By the module `reduction`: on files, when nobody waits for a list of candidates.
+    #[default]
+    Module,
+    /// There, in pipelines, and on the frames of an instance before their sources are sought.
+    Always,
+    Never,
+}
+
 /// The reduction of raw frames (the seeds' keys, and ours).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReductionConfig {
@@ -35,6 +46,12 @@ pub struct ReductionConfig {
     pub saturation: Option<f64>,
     /// `detect_thresh`: standard deviations above the background.
     pub detection_threshold_sigma: f64,
+    /// `cosmic_rays`, ours: `module`, `always` or `never`.
+    pub cosmic_rays: CosmicRayChoice,
+    /// `cosmic_ray_sigma`, ours: least significance of a struck pixel, standard deviations.
+    pub cosmic_ray_sigma: f64,
+    /// `cosmic_ray_contrast`, ours: least ratio of a struck pixel to the fine structure that stars have.
+    pub cosmic_ray_contrast: f64,
     pub paths: InputAndOutput,
 }
 
@@ -52,6 +69,9 @@ impl Default for ReductionConfig {
             read_noise_electrons: None,
             saturation: None,
             detection_threshold_sigma: 1.0,
+            cosmic_rays: CosmicRayChoice::Module,
+            cosmic_ray_sigma: 5.0,
+            cosmic_ray_contrast: 5.0,
             paths: InputAndOutput::default(),
         }
     }
@@ -83,6 +103,11 @@ impl ModuleConfig for ReductionConfig {
         section.finish()?;
 
         let mut section = reader.section(PARAMETERS);
+        let cosmic_rays = [
+            ("module", CosmicRayChoice::Module),
+            ("always", CosmicRayChoice::Always),
+            ("never", CosmicRayChoice::Never),
+        ];
         let choices = [("master", CalibrationChoice::Master), ("none", CalibrationChoice::None)];
         let mut config = Self {
             dark,
@@ -96,6 +121,13 @@ impl ModuleConfig for ReductionConfig {
                 .unwrap_or(defaults.detection_threshold_sigma),
             read_noise_electrons: section.number("read_noise", 0.0, 1e4)?,
             calibrations: section.word("calibrations", &choices)?.unwrap_or_default(),
+            cosmic_rays: section.word("cosmic_rays", &cosmic_rays)?.unwrap_or_default(),
+            cosmic_ray_sigma: section
+                .number("cosmic_ray_sigma", 1.0, 1000.0)?
+                .unwrap_or(defaults.cosmic_ray_sigma),
+            cosmic_ray_contrast: section
+                .number("cosmic_ray_contrast", 0.1, 1000.0)?
+                .unwrap_or(defaults.cosmic_ray_contrast),
             paths: InputAndOutput::default(),
         };
         section.finish()?;
@@ -133,6 +165,19 @@ mod tests {
             [2, 6, 7, 8].map(Some)
         );
         assert!(missing.iter().all(|each| each.exit_code() == 3));
+    }
+
+    #[test]
+    fn cosmic_rays_are_looked_for_where_the_file_says() {
+        let of = |line: &str| {
+            let text = format!("[Parameters]\n{line}\n");
+            ReductionConfig::parse(Path::new("reduction.cfg"), &text)
+        };
+        assert_eq!(of("").unwrap().cosmic_rays, CosmicRayChoice::Module);
+        assert_eq!(of("cosmic_rays = always").unwrap().cosmic_rays, CosmicRayChoice::Always);
+        assert_eq!(of("cosmic_ray_sigma = 6").unwrap().cosmic_ray_sigma, 6.0);
+        let error = of("cosmic_rays = sometimes").unwrap_err().to_string();
+        assert!(error.starts_with("reduction.cfg, line 2: cosmic_rays = 'sometimes'"), "{error}");
     }
 
     #[test]
