@@ -4,9 +4,12 @@
 //! and magnitudes. `kind` is `star` (also `tycho`), `galaxy`, or anything else for unknown.
 
 use super::Catalogue;
-use crate::model::{CatalogueAnswer, CatalogueObject, ObjectKind, SkyPosition};
+use crate::model::{CatalogueAnswer, CatalogueObject, ObjectKind, SkyPosition, UtcTime};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 /// How far beyond the outermost object the file still counts as covering the sky, as a share of the mean distance
 /// between neighbours: the edge of a survey lies about half a distance outside its outermost objects.
@@ -23,6 +26,8 @@ pub struct LocalCatalogue {
     footprint: Option<Footprint>,
     faint_limit: f64,
     digest: String,
+    /// When the file was last written.
+    dated: Option<UtcTime>,
 }
 
 /// Longest catalogue file, bytes: it is held in memory.
@@ -42,7 +47,11 @@ impl LocalCatalogue {
     pub fn open(path: &Path) -> Result<Self, LocalCatalogueError> {
         let bytes = crate::config::read_bounded(path, MAXIMUM_FILE_BYTES)
             .map_err(|source| LocalCatalogueError::Io { path: path.to_owned(), source })?;
-        Self::from_bytes(path, &bytes)
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let dated = modified
+            .and_then(|modified| modified.duration_since(UNIX_EPOCH).ok())
+            .map(|since| UtcTime::from_unix_microseconds(since.as_micros() as i64));
+        Ok(Self { dated, ..Self::from_bytes(path, &bytes)? })
     }
 
     fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, LocalCatalogueError> {
@@ -75,17 +84,8 @@ impl LocalCatalogue {
             faint_limit: faint_limit(&objects),
             objects,
             digest,
+            dated: None,
         })
-    }
-
-    /// Number of objects in the file.
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// Whether the file has no objects.
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     fn name(&self) -> String {
@@ -131,7 +131,12 @@ impl Catalogue for LocalCatalogue {
         }
         let objects = self.within(centre, radius_degrees);
         if !objects.is_empty() {
-            return CatalogueAnswer::Found { objects, faint_limit: self.faint_limit };
+            // A list of objects does not say where its edge is: what was found counts as all there is.
+            return CatalogueAnswer::Found {
+                objects,
+                faint_limit: self.faint_limit,
+                covered_share: 1.0,
+            };
         }
         let covered =
             self.footprint.is_some_and(|footprint| footprint.covers(centre, radius_degrees));
@@ -145,6 +150,14 @@ impl Catalogue for LocalCatalogue {
             centre.dec_degrees
         );
         CatalogueAnswer::Unavailable { reason }
+    }
+
+    fn dated(&self) -> Option<UtcTime> {
+        self.dated
+    }
+
+    fn object_count(&self) -> u64 {
+        self.objects.len() as u64
     }
 
     fn describe(&self) -> String {
@@ -348,6 +361,10 @@ impl Catalogue for NoCatalogue {
         CatalogueAnswer::Unavailable { reason: "no catalogue is configured".to_owned() }
     }
 
+    fn object_count(&self) -> u64 {
+        0
+    }
+
     fn describe(&self) -> String {
         "none".to_owned()
     }
@@ -372,7 +389,7 @@ mod tests {
     #[test]
     fn columns_stand_in_any_order_and_answers_are_brightest_first() {
         let catalogue = read(SMALL).unwrap();
-        assert_eq!(catalogue.len(), 4);
+        assert_eq!(catalogue.object_count(), 4);
         let answer = catalogue.cone(SkyPosition::new(20.0, 10.0), 1.0);
         assert_eq!(ids(&answer), ["aa", "b", "a", "c"]);
         let kinds: Vec<ObjectKind> = answer.objects().iter().map(|object| object.kind).collect();
@@ -500,7 +517,7 @@ mod tests {
             return;
         }
         let catalogue = LocalCatalogue::open(&path).unwrap();
-        assert_eq!(catalogue.len(), 1900);
+        assert_eq!(catalogue.object_count(), 1900);
         let answer = catalogue.cone(SkyPosition::new(30.2695, 24.5099), 0.02);
         assert!(answer.objects().len() > 3);
         assert!((21.0..22.0).contains(&answer.faint_limit().unwrap()));

@@ -2,10 +2,7 @@
 
 use super::Failure;
 use crate::{
-    catalogs::{
-        Catalogue,
-        local::{LocalCatalogue, NoCatalogue},
-    },
+    catalogs::{self, Catalogue, local::NoCatalogue},
     config::PipelineSet,
     fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
     gp1::{
@@ -35,7 +32,7 @@ pub fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, Failure> {
         Some(file) if !file.exists() => {
             Err(Failure::InputMissing(anyhow!("{}: not there", file.display())))
         }
-        Some(file) => Ok(Arc::new(LocalCatalogue::open(file)?)),
+        Some(file) => Ok(catalogs::open(file, None)?),
     }
 }
 

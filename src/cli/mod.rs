@@ -6,6 +6,7 @@
 mod alert;
 mod alert_transport;
 mod batch_tools;
+mod catalog;
 mod config;
 mod doctor;
 mod fsc;
@@ -58,6 +59,9 @@ enum Command {
     /// Products: show them
     #[command(subcommand)]
     Products(products::ProductsCommand),
+    /// Catalogues offline: build them, describe them, ask them
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// Reception of products at the science centre
     #[command(subcommand)]
     Fsc(fsc::FscCommand),
@@ -150,6 +154,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Summary(arguments) => module::run(module::Module::Summary, arguments),
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
+        Command::Catalog(command) => catalog::run(command),
         Command::Fsc(command) => fsc::run(command),
         Command::Screen(arguments) => screen::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),

@@ -5,6 +5,7 @@
 pub mod alerts;
 pub mod bounded_file;
 pub mod cameras;
+pub mod catalogue_map;
 pub mod controller;
 pub mod embedded;
 pub mod error;
@@ -23,6 +24,7 @@ mod toml_reader;
 pub use alerts::{AlertsSettings, PacketRow, PacketRows};
 pub use bounded_file::{read_bounded, read_bounded_text};
 pub use cameras::{CameraConfig, KeywordChanges};
+pub use catalogue_map::CatalogueMap;
 pub use controller::ControllerConfig;
 pub use embedded::{embedded, embedded_paths};
 pub use error::{ConfigError, ConfigErrorKind, Problem};

@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     actors::image_provider::ImageSource,
-    catalogs::{
-        Catalogue,
-        local::{LocalCatalogue, LocalCatalogueError, NoCatalogue},
-    },
+    catalogs::{self, Catalogue, CatalogueError, local::NoCatalogue},
     clock::Clock,
-    config::{ConfigError, ControllerConfig, Gp1Config, PathMap, read_bounded},
+    config::{
+        ConfigError, ControllerConfig, Gp1Config, PathMap, controller::CatalogueSettings,
+        read_bounded,
+    },
     products::{DescriptorError, DescriptorSet},
     storage::{
         directory_lock::{DirectoryLock, LockError},
@@ -23,12 +23,7 @@ use crate::{
         status::Mode,
     },
 };
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 /// Longest file of a token, bytes.
 const MAXIMUM_TOKEN_BYTES: u64 = 4096;
@@ -49,7 +44,7 @@ pub enum RunSetupError {
     #[error("token file {path}: {source}")]
     Token { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
-    Catalogue(#[from] LocalCatalogueError),
+    Catalogue(#[from] CatalogueError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -118,7 +113,7 @@ pub fn parts_for_run(config: ControllerConfig) -> Result<ControllerParts, RunSet
             path: watched,
             scan: Duration::from_secs_f64(config.images.scan_seconds),
         },
-        catalogue: catalogue(config.catalogue.file.as_deref())?,
+        catalogue: catalogue(&config.catalogue)?,
         products: product_settings(&config),
         descriptors: match &config.products.descriptors {
             Some(directory) => DescriptorSet::load(directory)?,
@@ -138,9 +133,9 @@ pub fn parts_for_run(config: ControllerConfig) -> Result<ControllerParts, RunSet
     })
 }
 
-fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, LocalCatalogueError> {
-    match file {
-        Some(file) => Ok(Arc::new(LocalCatalogue::open(file)?)),
+fn catalogue(settings: &CatalogueSettings) -> Result<Arc<dyn Catalogue>, CatalogueError> {
+    match &settings.file {
+        Some(file) => catalogs::open(file, Some(settings.maximum_age_days)),
         None => Ok(Arc::new(NoCatalogue)),
     }
 }

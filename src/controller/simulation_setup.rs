@@ -10,10 +10,7 @@ use super::{
 };
 use crate::{
     actors::image_provider::ImageSource,
-    catalogs::{
-        Catalogue,
-        local::{LocalCatalogue, LocalCatalogueError, NoCatalogue},
-    },
+    catalogs::{self, Catalogue, CatalogueError, local::NoCatalogue},
     clock::Clock,
     config::{ConfigError, ControllerConfig, Gp1Config, PathMap, SimulationConfig},
     fits::{FitsStore, cfitsio::Cfitsio},
@@ -89,7 +86,7 @@ pub enum SetupError {
     #[error(transparent)]
     Simulation(#[from] SimulationError),
     #[error(transparent)]
-    Catalogue(#[from] LocalCatalogueError),
+    Catalogue(#[from] CatalogueError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -336,7 +333,7 @@ fn open_catalogue(
     made: Option<&Path>,
 ) -> Result<Arc<dyn Catalogue>, SetupError> {
     match made.or(options.catalogue.as_deref()) {
-        Some(file) => Ok(Arc::new(LocalCatalogue::open(file)?)),
+        Some(file) => Ok(catalogs::open(file, None)?),
         None => Ok(Arc::new(NoCatalogue)),
     }
 }

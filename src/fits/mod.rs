@@ -27,6 +27,7 @@ mod source;
 mod store_tests;
 mod structure;
 pub mod table;
+pub mod table_rows;
 mod tiles;
 pub mod wcs_cards;
 #[cfg(test)]

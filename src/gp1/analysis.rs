@@ -72,7 +72,7 @@ fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> Catal
     let cone = first.and_then(|frame| {
         let radius =
             cone_radius_degrees(frame.wcs.as_ref()?, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
-        Some(context.catalogue.cone(frame.centre()?, radius))
+        Some(context.catalogue.cone_at(frame.centre()?, radius, frame.start()))
     });
     cone.unwrap_or_else(|| CatalogueAnswer::Unavailable {
         reason: "the place of the field is unknown".into(),
@@ -368,6 +368,13 @@ fn degradations(frames: &[&MeasuredFrame], answer: &CatalogueAnswer) -> Vec<Degr
             ));
         }
         _ => {}
+    }
+    if !answer.objects().is_empty() && answer.covered_share() < 1.0 {
+        let percent = 100.0 * answer.covered_share();
+        all.push(Degradation::new(
+            "PARTCAT",
+            format!("the catalogue covers {percent:.0} % of the cone about the field"),
+        ));
     }
     all
 }

@@ -164,9 +164,8 @@ pub fn measure_calibrated(
             let (rows, columns) = image.shape();
             let centre = wcs.pixel_to_sky(columns as f64 / 2.0, rows as f64 / 2.0);
             let spare = settings.astrometry.maximum_offset_arcsec;
-            context
-                .catalogue
-                .cone(centre, astrometry::cone_radius_degrees(wcs, image.shape(), spare))
+            let radius = astrometry::cone_radius_degrees(wcs, image.shape(), spare);
+            context.catalogue.cone_at(centre, radius, raw.keywords.mid_exposure())
         }
         _ => CatalogueAnswer::Unavailable { reason: "the place of the frame is unknown".into() },
     };

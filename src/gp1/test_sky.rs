@@ -213,8 +213,14 @@ impl Catalogue for TestCatalogue {
             .collect();
         match objects.is_empty() {
             true => CatalogueAnswer::Empty,
-            false => CatalogueAnswer::Found { objects, faint_limit: FAINT_LIMIT },
+            false => {
+                CatalogueAnswer::Found { objects, faint_limit: FAINT_LIMIT, covered_share: 1.0 }
+            }
         }
+    }
+
+    fn object_count(&self) -> u64 {
+        self.0.len() as u64
     }
 
     fn describe(&self) -> String {

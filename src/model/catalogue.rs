@@ -27,16 +27,19 @@ pub enum CatalogueAnswer {
     Found {
         objects: Vec<CatalogueObject>,
         faint_limit: f64,
+        /// Share of the cone that the catalogue is known to cover, 0 to 1.
+        covered_share: f64,
     },
     /// The catalogue covers the cone and has nothing in it.
     Empty,
     Unavailable {
         reason: String,
     },
-    /// Found, but the catalogue is older than its stated life.
+    /// Found, but the catalogue was older than its stated life at the date that was asked for.
     Stale {
         objects: Vec<CatalogueObject>,
         faint_limit: f64,
+        covered_share: f64,
         age_days: f64,
     },
 }
@@ -75,6 +78,15 @@ impl CatalogueAnswer {
         match self {
             Self::Found { faint_limit, .. } | Self::Stale { faint_limit, .. } => Some(*faint_limit),
             Self::Empty | Self::Unavailable { .. } => None,
+        }
+    }
+
+    /// Share of the cone that the catalogue covers: one if it is empty, nothing if the catalogue is unavailable.
+    pub fn covered_share(&self) -> f64 {
+        match self {
+            Self::Found { covered_share, .. } | Self::Stale { covered_share, .. } => *covered_share,
+            Self::Empty => 1.0,
+            Self::Unavailable { .. } => 0.0,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::{
-    catalogs::{Catalogue, local::LocalCatalogue},
+    catalogs,
     config::ControllerConfig,
     controller::{
         run::{PROGRAM, STARTED},
@@ -16,7 +16,7 @@ use crate::{
     },
     web::health::OLD_OUTBOX_SECONDS,
 };
-use std::{fs, time::UNIX_EPOCH};
+use std::fs;
 
 const DAY_SECONDS: f64 = 86_400.0;
 /// Masters are made every clear night: older ones degrade the products.
@@ -31,7 +31,7 @@ pub(super) fn catalogue(config: &ControllerConfig, now: UtcTime) -> Finding {
             "install one and name it in [catalogue] file",
         );
     };
-    let catalogue = match LocalCatalogue::open(file) {
+    let catalogue = match catalogs::open(file, None) {
         Ok(catalogue) => catalogue,
         Err(error) => {
             return Finding::failed(
@@ -41,13 +41,10 @@ pub(super) fn catalogue(config: &ControllerConfig, now: UtcTime) -> Finding {
             );
         }
     };
-    let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
-    let age_days = modified
-        .and_then(|modified| modified.duration_since(UNIX_EPOCH).ok())
-        .map(|since| (now.unix_seconds() - since.as_secs_f64()) / DAY_SECONDS);
+    let age_days = catalogue.dated().map(|dated| now.seconds_since(dated) / DAY_SECONDS);
     let age = age_days.map_or_else(String::new, |days| format!(", {days:.0} days old"));
     let text = format!("{}{age}", catalogue.describe());
-    if catalogue.is_empty() {
+    if catalogue.object_count() == 0 {
         Finding::warning(subject, format!("{text}: it is empty"), "install another")
     } else if age_days.is_some_and(|days| days > config.catalogue.maximum_age_days) {
         Finding::warning(

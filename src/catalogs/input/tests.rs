@@ -1,0 +1,129 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Reads a text with the given columns chosen by name.
+fn read(
+    text: &[u8],
+    names: &[&str],
+) -> Result<Vec<(u64, Result<Vec<TableValue>, &'static str>)>, InputError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table");
+    std::fs::write(&path, text).unwrap();
+    let mut rows = Vec::new();
+    read_rows::<InputError>(
+        &path,
+        &mut |columns| {
+            let places = places_by_name(columns);
+            Ok(names.iter().map(|name| places.get(*name).copied()).collect())
+        },
+        &mut |(number, row)| {
+            rows.push((number, row.map(<[TableValue]>::to_vec)));
+            Ok(())
+        },
+        &Arc::new(AtomicU64::new(0)),
+    )?;
+    Ok(rows)
+}
+
+fn word(text: &str) -> TableValue {
+    TableValue::Text(text.to_owned())
+}
+
+#[test]
+fn delimited_text_is_read_whatever_its_delimiter() {
+    for delimiter in [",", "\t", ";", "|"] {
+        let text = format!(
+            "# made up\n\u{feff}RA,Dec,\"name, of\"\n\n1.5,-2,\"a, \"\"b\"\"\"\n3,null,\n4,5\n6,7,\"x\n"
+        );
+        let quoted_elsewhere = text.replace("name, of", "name").replace("a, \"\"", "a \"\"");
+        let text = match delimiter {
+            "," => text,
+            _ => quoted_elsewhere.replace(',', delimiter),
+        };
+        let rows = read(text.as_bytes(), &["dec", "ra"]).unwrap();
+        assert_eq!(rows[0], (4, Ok(vec![word("-2"), word("1.5")])), "{delimiter}");
+        assert_eq!(rows[1], (5, Ok(vec![TableValue::Missing, word("3")])));
+        assert_eq!(rows[2].1, Err("the line has not as many fields as the header"));
+        assert_eq!(rows[3].1, Err("a quotation mark is not closed"));
+        assert_eq!(rows.len(), 4);
+    }
+    let no_column = read(b"a,b\n1,2\n", &["ra"]).unwrap_err();
+    assert!(matches!(no_column, InputError::Columns { .. }), "{no_column}");
+    assert!(read(b"", &["ra"]).unwrap_err().to_string().contains("no header line"));
+}
+
+#[test]
+fn gzip_is_unfolded() {
+    use std::io::Write;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(b"ra,dec\n1,2\n").unwrap();
+    let packed = packer.finish().unwrap();
+    assert_eq!(read(&packed, &["ra"]).unwrap(), [(2, Ok(vec![word("1")]))]);
+    let broken = read(&packed[..packed.len() - 9], &["ra"]).unwrap_err();
+    assert!(matches!(broken, InputError::Io { .. }), "{broken}");
+}
+
+const VOTABLE: &str = r#"<?xml version="1.0"?>
+<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>
+<TABLE name="t"><FIELD name="ra" datatype="double" unit="deg"/>
+<FIELD name="id" datatype="char" arraysize="*"><DESCRIPTION>x</DESCRIPTION></FIELD>
+<FIELD name="n" datatype="int"><VALUES null="-999"/></FIELD>
+<DATA><TABLEDATA>
+<TR><TD>1.25</TD><TD>a &amp; b&#33;</TD><TD>-999</TD></TR>
+<TR><TD/><TD><![CDATA[<c>]]></TD><TD> 7 </TD></TR>
+<TR><TD>1</TD></TR>
+</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"#;
+
+#[test]
+fn a_votable_is_read() {
+    let rows = read(VOTABLE.as_bytes(), &["ra", "id", "n"]).unwrap();
+    assert_eq!(rows[0].1, Ok(vec![word("1.25"), word("a & b!"), TableValue::Missing]));
+    assert_eq!(rows[1].1, Ok(vec![TableValue::Missing, word("<c>"), word("7")]));
+    assert_eq!(rows[2].1, Err("the row has not as many cells as the table has fields"));
+    let binary = VOTABLE.replace("TABLEDATA", "BINARY2");
+    assert!(read(binary.as_bytes(), &["ra"]).unwrap_err().to_string().contains("TABLEDATA"));
+    let cut = read(&VOTABLE.as_bytes()[..500], &["ra"]).unwrap_err();
+    assert!(matches!(cut, InputError::Format { .. }), "{cut}");
+    assert!(read(VOTABLE.as_bytes(), &["dec"]).is_err());
+}
+
+#[test]
+fn of_a_fits_file_the_tables_with_the_columns_are_read() {
+    use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table, cfitsio::Cfitsio};
+    let column = |name: &str, values: Vec<f64>| Column {
+        name: name.to_owned(),
+        unit: "deg".to_owned(),
+        description: String::new(),
+        data: ColumnData::Float64(values),
+    };
+    let table =
+        |name: &str, columns| Table { name: name.to_owned(), header: Header::new(), columns };
+    // As in FITS-LDAC: the header of the image as a table before each table of its objects.
+    let tables = vec![
+        table("LDAC_IMHEAD", vec![column("x", vec![1.0])]),
+        table("LDAC_OBJECTS", vec![column("ra", vec![1.0, 2.0])]),
+        table("LDAC_IMHEAD", vec![column("x", vec![1.0])]),
+        table("LDAC_OBJECTS", vec![column("y", vec![0.0]), column("ra", vec![3.0])]),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ldac.fits");
+    Cfitsio.write_tables(&path, &FitsTables { primary: Header::new(), tables }).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let rows = read(&bytes, &["ra"]).unwrap();
+    let expected: Vec<_> = (1..=3).map(|n| (n, Ok(vec![TableValue::Number(n as f64)]))).collect();
+    assert_eq!(rows, expected);
+    assert!(matches!(read(&bytes, &["dec"]), Err(InputError::Columns { .. })));
+    assert!(matches!(read(&bytes[..4000], &["ra"]), Err(InputError::Fits(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_readers_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), text in "[<>/A-Za-z0-9\", \n]{0,200}",
+        cut in 0_usize..700,
+    ) {
+        let _ = read(&bytes, &["a"]);
+        let _ = read(text.as_bytes(), &["a"]);
+        let _ = read(&VOTABLE.as_bytes()[..cut.min(VOTABLE.len())], &["ra"]);
+    }
+}
