@@ -48,6 +48,8 @@ pub fn read(header: &Header) -> Option<TangentPlane> {
 /// * SIP: A_i_j and B_i_j up to A_ORDER and B_ORDER (2 to 9), also where CTYPE lacks `-SIP`; AP and BP where both are there.
 /// * TPV: PVi_0 to PVi_39; also where CTYPE is `TAN` and some PVi_m with m ≥ 5 tells that SCAMP wrote it. An absent PVi_1
 ///   is one, as the convention says (wcslib takes zero, of which no image can be made).
+///   The polynomials are of degrees, after CDELT, and numbered by their axes in either order (wcslib applies them before CDELT,
+///   and mixes the axes where the declination is first).
 /// * A header with both: SIP where CTYPE says `-SIP`, else TPV.
 /// * LONPOLE, or PVi_3 of the right-ascension axis of a plain TAN; without either 180°, at a reference declination of
 ///   90° 0°. LATPOLE has no meaning for these projections.

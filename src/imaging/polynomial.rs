@@ -73,6 +73,14 @@ impl BivariatePolynomial {
         })
     }
 
+    /// The slopes at u = v = 0: the linear coefficients.
+    pub fn slopes_at_origin(&self) -> [f64; 2] {
+        [(1, 0), (0, 1)].map(|powers| match self.degree {
+            0 => 0.0,
+            degree => self.descending.get(place_of(degree, powers)).copied().unwrap_or_default(),
+        })
+    }
+
     pub fn value(&self, u: f64, v: f64) -> f64 {
         let mut rest = self.descending.as_slice();
         let mut value = 0.0;
@@ -163,8 +171,12 @@ mod tests {
         assert_eq!(polynomial.terms().collect::<Vec<_>>(), terms);
         let text = serde_json::to_string(&polynomial).unwrap();
         assert_eq!(serde_json::from_str::<BivariatePolynomial>(&text).unwrap(), polynomial);
+        assert_eq!(polynomial.slopes_at_origin(), [0.0, 0.0]);
+        let linear = BivariatePolynomial::new(&[term(1, 0, 2.0), term(0, 1, 3.0), term(2, 0, 9.0)]);
+        assert_eq!(linear.unwrap().slopes_at_origin(), [2.0, 3.0]);
         let nothing = BivariatePolynomial::new(&[]).unwrap();
         assert_eq!((nothing.value(3.0, 4.0), nothing.terms().count()), (0.0, 0));
+        assert_eq!(nothing.slopes_at_origin(), [0.0, 0.0]);
     }
 
     #[test]

@@ -28,8 +28,10 @@ impl SipDistortion {
     /// The inverse of [`SipDistortion::undistorted`] to the rounding of a pixel position; `None` where the iteration
     /// finds none on this side of any fold of the polynomials.
     pub fn distorted(&self, u: f64, v: f64) -> Option<(f64, f64)> {
-        let map = |u: f64, v: f64| self.linearised(u, v);
-        invert((u, v), self.starting_point(u, v), TOLERANCE_PIXELS, map)
+        let [[a_u, a_v], [b_u, b_v]] = self.forward.each_ref().map(|part| part.slopes_at_origin());
+        let at_origin = [[1.0 + a_u, a_v], [b_u, 1.0 + b_v]];
+        let start = self.starting_point(u, v);
+        invert((u, v), start, TOLERANCE_PIXELS, at_origin, |u, v| self.linearised(u, v))
     }
 
     pub(super) fn linearised(&self, u: f64, v: f64) -> MappedPoint {

@@ -121,20 +121,31 @@ impl TpvDistortion {
     pub fn distorted(&self, xi: f64, eta: f64, tolerance_degrees: f64) -> Option<(f64, f64)> {
         let (sine, cosine) = self.turn();
         let start = (cosine * xi + sine * eta, cosine * eta - sine * xi);
-        invert((xi, eta), start, tolerance_degrees, |xi, eta| self.linearised(xi, eta))
+        // The powers of r have no slope at the reference point.
+        let [xi_own, xi_other] = self.xi.polynomial.slopes_at_origin();
+        let [eta_own, eta_other] = self.eta.polynomial.slopes_at_origin();
+        let at_origin = self.turned_slopes([xi_own, eta_other], [xi_other, eta_own]);
+        let map = |xi, eta| self.linearised(xi, eta);
+        invert((xi, eta), start, tolerance_degrees, at_origin, map)
     }
 
     pub(super) fn linearised(&self, xi: f64, eta: f64) -> MappedPoint {
         let (first, [first_own, first_other]) = self.xi.linearised(xi, eta);
         let (second, [second_own, second_other]) = self.eta.linearised(eta, xi);
         let (sine, cosine) = self.turn();
-        let turned = |x: f64, y: f64| (cosine * x - sine * y, sine * x + cosine * y);
-        let along_xi = turned(first_own, second_other);
-        let along_eta = turned(first_other, second_own);
         MappedPoint {
-            value: turned(first, second),
-            jacobian: [[along_xi.0, along_eta.0], [along_xi.1, along_eta.1]],
+            value: (cosine * first - sine * second, sine * first + cosine * second),
+            jacobian: self.turned_slopes([first_own, second_other], [first_other, second_own]),
         }
+    }
+
+    /// The Jacobian after the turn of the pole, from the slopes of both axes along ξ and along η.
+    fn turned_slopes(&self, along_xi: [f64; 2], along_eta: [f64; 2]) -> [[f64; 2]; 2] {
+        let (sine, cosine) = self.turn();
+        [
+            [along_xi, along_eta].map(|[first, second]| cosine * first - sine * second),
+            [along_xi, along_eta].map(|[first, second]| sine * first + cosine * second),
+        ]
     }
 
     fn turn(&self) -> (f64, f64) {
