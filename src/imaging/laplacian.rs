@@ -28,8 +28,9 @@ const FLAGGED: u8 = 4;
 /// In the list that is being made.
 const LISTED: u8 = 8;
 
-/// What is to be flagged lies within this distance of a change of the image: seven by seven medians of three by three medians.
-const REACH: usize = 4;
+/// What is to be flagged lies within this distance of a change of the image: the fine structure beside a pixel is made of seven by
+/// seven medians of three by three medians.
+const REACH: usize = 5;
 /// Smallest fine structure, in units of the noise: where there is none, a ratio to it says nothing.
 const LEAST_FINE_STRUCTURE: f32 = 0.01;
 /// Smallest variance made from data: noise is never nothing.
