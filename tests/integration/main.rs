@@ -1,5 +1,6 @@
 //! One binary for all integration tests, a module for each theme.
 
+mod catalog;
 mod command_line;
 mod house;
 mod isolation;
