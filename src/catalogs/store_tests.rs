@@ -117,8 +117,8 @@ fn stars_are_where_they_are_at_the_date() {
         4472832130942575872,269.448502525438,4.739420051112412,-801.551,10362.394,8.193974\n\
         2,269.4485,4.75,0,0,15\n";
     let (_, store) = build_text(directory.path(), "gaia_dr3", text, |_| ()).unwrap();
-    // By astropy's apply_space_motion without distance and radial velocity, from 2016.0 to 2026.0.
-    let expected = SkyPosition::new(269.446_268_254_163_4, 4.768_204_475_999_43);
+    // By astropy's apply_space_motion without distance and radial velocity, from J2016.0 to J2026.0.
+    let expected = SkyPosition::new(269.446_268_262_697_8, 4.768_204_472_859_952);
     let date = UtcTime::parse("2026-01-01T12:00:00").unwrap();
     let answer = store.cone_at(expected, 2.0 / 3600.0, date);
     assert_eq!(ids(&answer), ["4472832130942575872"]);
@@ -175,7 +175,8 @@ fn opened_by_path_a_store_grows_old_and_a_csv_is_still_read() {
     let today = store.dated().unwrap();
     assert_eq!(ids(&store.cone_at(centre, 0.2, today)), ids(&csv.cone_at(centre, 0.2, today)));
     assert!(csv.dated().is_some());
-    assert!(open(directory.path(), None).unwrap_err().to_string().contains("header.json"));
+    let no_store = open(directory.path(), None).err().map(|error| error.to_string());
+    assert!(no_store.is_some_and(|error| error.contains("header.json")));
 }
 
 #[test]

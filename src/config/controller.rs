@@ -160,9 +160,9 @@ pub struct StatusSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CatalogueSettings {
-    /// Absent: the catalogue is unavailable, and products say so.
+    /// A directory that `gic catalog build` made, or a CSV. Absent: the catalogue is unavailable, and products say so.
     pub file: Option<PathBuf>,
-    /// An older one answers as stale.
+    /// One that is older than this at the date of a frame answers as stale.
     pub maximum_age_days: f64,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Degradation {
     /// At most eight characters, for headers: `NOBIAS`, `NODARK`, `NOFLAT`, `OLDBIAS`, `NOWCS`, `NOZP`,
-    /// `NOCAT`, `NOFRAME`, `NOTMPL`, `LATE`.
+    /// `NOCAT`, `PARTCAT`, `OLDCAT`, `NOFRAME`, `NOTMPL`, `LATE`.
     pub code: String,
     /// One sentence for people.
     pub reason: String,

@@ -1,6 +1,7 @@
 //! One binary for all integration tests, a module for each theme.
 
 mod broker;
+mod catalog;
 mod command_line;
 mod house;
 mod isolation;

@@ -1,0 +1,124 @@
+//! `gic catalog` from the outside: exit codes, output, and a build that is killed.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+fn gic(arguments: &[&str], directory: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gic"))
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn field(rows: usize) -> String {
+    let mut csv = "id,kind,ra,dec,mag,mag_error\n".to_owned();
+    for row in 0..rows {
+        let (ra, dec) = ((row % 300) as f64 * 0.005, (row / 300) as f64 * 0.005);
+        let kind = if row % 10 == 0 { "galaxy" } else { "star" };
+        writeln!(csv, "{row},{kind},{ra:.3},{dec:.3},{:.2},0.02", 14.0 + (row % 70) as f64 / 10.0)
+            .unwrap();
+    }
+    csv
+}
+
+#[test]
+fn a_catalogue_is_built_described_and_asked() {
+    let here = tempfile::tempdir().unwrap();
+    let mut csv = field(9000);
+    csv.push_str("x,star,400,0,15,0.1\n");
+    fs::write(here.path().join("field.csv"), csv).unwrap();
+    let build = ["catalog", "build", "--from", "field.csv", "--map", "field", "--out", "store"];
+    let output = gic(&build, here.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let complaint = "1 rows left out: right ascension is out of range (field.csv row 9002)";
+    assert!(text(&output.stderr).contains(complaint), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("9000 (8100 stars, 900 galaxies)"));
+    assert_eq!(gic(&build, here.path()).status.code(), Some(2));
+
+    let info = gic(&["catalog", "info", "store", "--verify", "--json"], here.path());
+    assert_eq!(info.status.code(), Some(0), "{}", text(&info.stderr));
+    let header: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!(header["object_count"], 9000);
+
+    let cone = |arguments: &[&str]| {
+        let all = [&["catalog", "cone", "store"], arguments].concat();
+        gic(&all, here.path())
+    };
+    let found = cone(&["--ra", "0.75", "--dec", "0.05", "--radius-arcmin", "0.7", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(answer["status"], "FOUND");
+    // Neighbours are 18" apart.
+    assert_eq!(answer["objects"].as_array().unwrap().len(), 21);
+    let elsewhere = cone(&["--ra", "100", "--dec", "-40", "--radius-arcmin", "3"]);
+    assert_eq!(elsewhere.status.code(), Some(0));
+    assert_eq!(text(&elsewhere.stdout), "UNAVAILABLE: 0 objects\n");
+    assert!(text(&elsewhere.stderr).contains("cover 0 % of this cone"));
+    let wrong = cone(&["--ra", "100", "--dec", "95", "--radius-arcmin", "3"]);
+    assert_eq!(wrong.status.code(), Some(2));
+
+    assert_eq!(gic(&["catalog", "info", "absent"], here.path()).status.code(), Some(3));
+    let other_map = ["catalog", "build", "--from", "field.csv", "--map", "2mass", "--out", "new"];
+    assert_eq!(gic(&other_map, here.path()).status.code(), Some(5));
+    let no_map = ["catalog", "build", "--from", "field.csv", "--map", "no-map", "--out", "new"];
+    assert_eq!(gic(&no_map, here.path()).status.code(), Some(2));
+    let no_file = ["catalog", "build", "--from", "no.csv", "--map", "field", "--out", "new"];
+    assert_eq!(gic(&no_file, here.path()).status.code(), Some(3));
+    assert!(!here.path().join("new").exists());
+    let objects = here.path().join("store/objects.data");
+    let mut bytes = fs::read(&objects).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&objects, bytes).unwrap();
+    assert_eq!(gic(&["catalog", "info", "store"], here.path()).status.code(), Some(0));
+    assert_eq!(gic(&["catalog", "info", "store", "--verify"], here.path()).status.code(), Some(5));
+}
+
+#[test]
+fn a_killed_build_leaves_no_half_store_and_does_not_hinder_the_next() {
+    let here = tempfile::tempdir().unwrap();
+    fs::write(here.path().join("field.csv"), field(90_000)).unwrap();
+    let build = ["catalog", "build", "--from", "field.csv", "--map", "field", "--out", "store"];
+    let start = Instant::now();
+    assert_eq!(gic(&build, here.path()).status.code(), Some(0));
+    let whole = start.elapsed();
+    let store = here.path().join("store");
+    let mut killed = 0;
+    for step in 0..10_u32 {
+        fs::remove_dir_all(&store).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gic"))
+            .args(build)
+            .current_dir(here.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(whole * step / 10 + Duration::from_millis(1));
+        child.kill().unwrap();
+        let ended_by_itself = child.wait().unwrap().code().is_some();
+        if store.exists() {
+            // Renamed before the signal: then it is whole.
+            assert_eq!(
+                gic(&["catalog", "info", "store", "--verify"], here.path()).status.code(),
+                Some(0)
+            );
+        } else {
+            assert!(!ended_by_itself);
+            killed += 1;
+            let output = gic(&build, here.path());
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        }
+        assert!(!here.path().join(".store.building").exists());
+    }
+    assert!(killed > 0, "no build was caught at work");
+}
