@@ -79,7 +79,8 @@ impl TableFile {
             structure::scan(&mut source).map_err(|error: StructureError| at(error.into()))?;
         if chain.trailing > 0 {
             // Perhaps the start of a table: rows would be lost without a word.
-            let what = format!("{} bytes after the last HDU are no HDU: truncated?", chain.trailing);
+            let what =
+                format!("{} bytes after the last HDU are no HDU: truncated?", chain.trailing);
             return Err(FitsError::Damaged { path: path.to_owned(), what });
         }
         let tables = chain
