@@ -217,12 +217,12 @@ pub fn build(
         store_writer::layout(collector.are_integers, collector.longest_identifier, bands.len()),
         store_writer::cell_order(&census),
     )?;
-    let mut written = 0;
+    let mut written = 0_u64;
     let mut last: Option<(u64, String)> = None;
     let mut repeated = Rejected::default();
     runs.merged::<BuildError>(|key, mut object| {
         written += 1;
-        if written % ROWS_PER_LOOK == 0 {
+        if written.is_multiple_of(ROWS_PER_LOOK) {
             let rejected = collector.rejected_rows + repeated.count;
             let phase = BuildPhase::Writing;
             watch(BuildProgress { phase, done: written, total: accepted, rows, rejected });
@@ -323,7 +323,7 @@ fn read_file(
                     collector.reject(fault, || format!("{} row {number}", name_of(path)));
                 }
             }
-            if collector.rows % ROWS_PER_LOOK == 0 {
+            if collector.rows.is_multiple_of(ROWS_PER_LOOK) {
                 let read = bytes_read.load(Ordering::Relaxed);
                 (collector.watch)(BuildProgress {
                     phase: BuildPhase::Reading,

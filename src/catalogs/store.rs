@@ -128,11 +128,9 @@ impl CatalogueStore {
         let damaged =
             |path: &Path, what: String| StoreError::Damaged { path: path.to_owned(), what };
         let (path, bytes) = read(HEADER_FILE, MAXIMUM_HEADER_BYTES)?;
-        let header: StoreHeader = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(&path, format!("no header of a catalogue: {error}")))?;
-        if let Some(complaint) = header.complaint() {
-            return Err(damaged(&path, complaint));
-        }
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| damaged(&path, "no header of a catalogue: not UTF-8".to_owned()))?;
+        let header = StoreHeader::parse(text).map_err(|what| damaged(&path, what))?;
         let (path, bytes) = read(INDEX_FILE, MAXIMUM_INDEX_BYTES)?;
         if sha256(&bytes) != header.index_sha256 {
             return Err(damaged(

@@ -78,7 +78,7 @@ pub struct StoreHeader {
     pub index_sha256: String,
     pub objects_sha256: String,
     pub coverage: Coverage,
-    /// SHA-256 of this header as compact JSON with this field empty.
+    /// SHA-256 of the text of the header with this field empty.
     pub checksum: String,
 }
 
@@ -95,14 +95,36 @@ impl StoreHeader {
         UtcTime::parse(&self.dated).ok()
     }
 
-    /// The checksum that this header should have.
-    pub fn own_checksum(&self) -> Result<String, serde_json::Error> {
-        let bare = Self { checksum: String::new(), ..self.clone() };
-        Ok(sha256(&serde_json::to_vec(&bare)?))
+    /// The header of a text, if it is sound. The checksum is that of the text, not of the values: floats need not come out of a
+    /// JSON reader as they went in.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let header: Self = serde_json::from_str(text)
+            .map_err(|error| format!("no header of a catalogue: {error}"))?;
+        match header.complaint() {
+            Some(complaint) => Err(complaint),
+            None if sha256(text.replace(&field(&header.checksum), &field("")).as_bytes())
+                != header.checksum =>
+            {
+                Err("the header is damaged: its checksum is another".to_owned())
+            }
+            None => Ok(header),
+        }
+    }
+
+    /// Puts in the checksum, and gives the text.
+    pub fn seal(&mut self) -> Result<String, serde_json::Error> {
+        self.checksum.clear();
+        let text = format!("{}\n", serde_json::to_string_pretty(self)?);
+        self.checksum = sha256(text.as_bytes());
+        // Quotation marks inside a string are escaped: this is the field and nothing else.
+        Ok(text.replace(&field(""), &field(&self.checksum)))
     }
 
     /// What is wrong with the header by itself.
-    pub fn complaint(&self) -> Option<String> {
+    fn complaint(&self) -> Option<String> {
         if self.format != FORMAT {
             return Some(format!("its format is '{}', not '{FORMAT}'", self.format));
         }
@@ -111,11 +133,6 @@ impl StoreHeader {
                 "format version {} is not read, only {FORMAT_VERSION}: build it anew",
                 self.format_version
             ));
-        }
-        match self.own_checksum() {
-            Ok(checksum) if checksum == self.checksum => (),
-            Ok(_) => return Some("the header is damaged: its checksum is another".to_owned()),
-            Err(error) => return Some(error.to_string()),
         }
         let is_sound = (1..=MAXIMUM_BANDS).contains(&self.bands.len())
             && (1..=MAXIMUM_IDENTIFIER_BYTES).contains(&self.identifier_bytes)
@@ -130,6 +147,11 @@ impl StoreHeader {
             && self.coverage.is_sound();
         (!is_sound).then(|| "the header contradicts itself".to_owned())
     }
+}
+
+/// The checksum in the text of a header.
+fn field(checksum: &str) -> String {
+    format!("\"checksum\": \"{checksum}\"")
 }
 
 /// SHA-256 of bytes, hexadecimal.

@@ -77,6 +77,12 @@ impl TableFile {
         let mut source = Source::open(path).map_err(|error: SourceError| at(error.into()))?;
         let chain =
             structure::scan(&mut source).map_err(|error: StructureError| at(error.into()))?;
+        if chain.trailing > 0 {
+            // Perhaps the start of a table: rows would be lost without a word.
+            let what =
+                format!("{} bytes after the last HDU are no HDU: truncated?", chain.trailing);
+            return Err(FitsError::Damaged { path: path.to_owned(), what });
+        }
         let tables = chain
             .hdus
             .iter()

@@ -223,12 +223,9 @@ impl StoreWriter {
             coverage: statement.coverage,
             checksum: String::new(),
         };
-        let refused = |error: serde_json::Error| BuildError::Header(error.to_string());
-        header.checksum = header.own_checksum().map_err(refused)?;
-        let text = serde_json::to_vec_pretty(&header).map_err(refused)?;
+        let text = header.seal().map_err(|error| BuildError::Header(error.to_string()))?;
         let mut file = Digested::create(self.directory.join(HEADER_FILE))?;
-        file.write(&text)?;
-        file.write(b"\n")?;
+        file.write(text.as_bytes())?;
         file.finish()?;
         Ok(header)
     }

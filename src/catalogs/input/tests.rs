@@ -102,8 +102,8 @@ fn of_a_fits_file_the_tables_with_the_columns_are_read() {
     let tables = vec![
         table("LDAC_IMHEAD", vec![column("x", vec![1.0])]),
         table("LDAC_OBJECTS", vec![column("ra", vec![1.0, 2.0])]),
-        table("LDAC_IMHEAD", vec![column("x", vec![1.0])]),
-        table("LDAC_OBJECTS", vec![column("y", vec![0.0]), column("ra", vec![3.0])]),
+        table("LDAC_IMHEAD_2", vec![column("x", vec![1.0])]),
+        table("LDAC_OBJECTS_2", vec![column("y", vec![0.0]), column("ra", vec![3.0])]),
     ];
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ldac.fits");
