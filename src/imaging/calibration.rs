@@ -41,6 +41,9 @@ pub struct ReductionInputs<'a> {
 /// A pixel with less response than this is not used.
 const LEAST_RESPONSE: f32 = 0.1;
 
+/// A row's number, and its samples, variances and mask to be filled in.
+type OutputRow<'a> = (usize, ((&'a mut [f32], &'a mut [f32]), &'a mut [u8]));
+
 /// Whether a pixel has a value and a response to divide it by.
 fn is_usable(signal: f32, response: f32) -> bool {
     signal.is_finite() && response.is_finite() && response >= LEAST_RESPONSE
@@ -108,39 +111,36 @@ pub fn reduce(inputs: &ReductionInputs<'_>) -> Result<CalibratedImage, Calibrati
             job.push(output);
         }
     }
-    let reduce_row =
-        |(row, ((data, variance), mask)): (usize, ((&mut [f32], &mut [f32]), &mut [u8]))| {
-            let mut has_saturated = false;
-            let raw = row_of(inputs.raw, row);
-            let bias = inputs.bias.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
-            let dark = inputs
-                .dark_per_second
-                .map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
-            let flat = inputs.flat.map_or(Cow::Borrowed(&ones[..]), |plane| row_of(plane, row));
-            let bad =
-                inputs.bad_pixels.map_or(Cow::Borrowed(&good[..]), |plane| row_of(plane, row));
-            let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
-            for (((value, noise), &counts), ((&bias, &dark), &response)) in
-                data.iter_mut().zip(variance.iter_mut()).zip(raw.iter()).zip(masters)
-            {
-                let signal = gain * (counts - bias - dark * seconds);
-                let square = signal.max(0.0) + read_variance;
-                let is_good = is_usable(signal, response);
-                let known = if square.is_finite() { square } else { read_variance };
-                *value = if is_good { signal / response } else { 0.0 };
-                *noise = if is_good { square / (response * response) } else { known };
-            }
-            let light = raw.iter().zip(bias.iter()).zip(dark.iter()).zip(flat.iter());
-            for ((flags, &bad), (((&counts, &bias), &dark), &response)) in
-                mask.iter_mut().zip(bad.iter()).zip(light)
-            {
-                let is_good = is_usable(gain * (counts - bias - dark * seconds), response);
-                let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
-                *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
-                has_saturated |= saturated != 0;
-            }
-            has_saturated
-        };
+    let reduce_row = |(row, ((data, variance), mask)): OutputRow<'_>| {
+        let mut has_saturated = false;
+        let raw = row_of(inputs.raw, row);
+        let bias = inputs.bias.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
+        let dark =
+            inputs.dark_per_second.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
+        let flat = inputs.flat.map_or(Cow::Borrowed(&ones[..]), |plane| row_of(plane, row));
+        let bad = inputs.bad_pixels.map_or(Cow::Borrowed(&good[..]), |plane| row_of(plane, row));
+        let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
+        for (((value, noise), &counts), ((&bias, &dark), &response)) in
+            data.iter_mut().zip(variance.iter_mut()).zip(raw.iter()).zip(masters)
+        {
+            let signal = gain * (counts - bias - dark * seconds);
+            let square = signal.max(0.0) + read_variance;
+            let is_good = is_usable(signal, response);
+            let known = if square.is_finite() { square } else { read_variance };
+            *value = if is_good { signal / response } else { 0.0 };
+            *noise = if is_good { square / (response * response) } else { known };
+        }
+        let light = raw.iter().zip(bias.iter()).zip(dark.iter()).zip(flat.iter());
+        for ((flags, &bad), (((&counts, &bias), &dark), &response)) in
+            mask.iter_mut().zip(bad.iter()).zip(light)
+        {
+            let is_good = is_usable(gain * (counts - bias - dark * seconds), response);
+            let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
+            *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
+            has_saturated |= saturated != 0;
+        }
+        has_saturated
+    };
     // Every row is reduced, so no short cut at the first with a saturated pixel.
     let has_saturated = bands::each(jobs, |rows| {
         rows.into_iter().map(reduce_row).fold(false, |any, saturated| any | saturated)

@@ -1,11 +1,11 @@
 use super::*;
 use proptest::prelude::*;
 
+/// The number of a row, and its values or why it is none.
+type Row = (u64, Result<Vec<TableValue>, &'static str>);
+
 /// Reads a text with the given columns chosen by name.
-fn read(
-    text: &[u8],
-    names: &[&str],
-) -> Result<Vec<(u64, Result<Vec<TableValue>, &'static str>)>, InputError> {
+fn read(text: &[u8], names: &[&str]) -> Result<Vec<Row>, InputError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("table");
     std::fs::write(&path, text).unwrap();
@@ -32,9 +32,8 @@ fn word(text: &str) -> TableValue {
 #[test]
 fn delimited_text_is_read_whatever_its_delimiter() {
     for delimiter in [",", "\t", ";", "|"] {
-        let text = format!(
-            "# made up\n\u{feff}RA,Dec,\"name, of\"\n\n1.5,-2,\"a, \"\"b\"\"\"\n3,null,\n4,5\n6,7,\"x\n"
-        );
+        let text = "# made up\n\u{feff}RA,Dec,\"name, of\"\n\n1.5,-2,\"a, \"\"b\"\"\"\n3,null,\n4,5\n6,7,\"x\n"
+            .to_owned();
         let quoted_elsewhere = text.replace("name, of", "name").replace("a, \"\"", "a \"\"");
         let text = match delimiter {
             "," => text,
