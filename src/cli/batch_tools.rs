@@ -4,7 +4,7 @@ use super::Failure;
 use crate::{
     catalogs::{self, Catalogue, local::NoCatalogue},
     config::PipelineSet,
-    fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    fits::{FitsStore, KeywordMap, plain_files::PlainFiles},
     gp1::{
         InstanceSettings, MastersInForce,
         batch::{BatchOutcome, BatchTools},
@@ -42,6 +42,7 @@ pub fn pipeline(
     set: &PipelineSet,
     workspace: PathBuf,
     catalogue: &Arc<dyn Catalogue>,
+    files: PlainFiles,
 ) -> Result<Pipeline, Failure> {
     let masters = MasterFiles {
         bias: set.reduction.bias.clone(),
@@ -54,7 +55,7 @@ pub fn pipeline(
         }
     }
     let settings = InstanceSettings::from_config(name, set, workspace);
-    let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
+    let store: Arc<dyn FitsStore> = Arc::new(files);
     let tools = BatchTools {
         named_masters: NamedMasters::load(store.as_ref(), &masters)?,
         store,

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{ConfigPaths, Gp1Config, LogSettings, PathMap, PathRule, PipelineSet},
+    fits::plain_files::PlainFiles,
     gp1::{
         batch::run_pipeline,
         router::Route,
@@ -83,8 +84,13 @@ pub fn gp1(arguments: Gp1Arguments) -> Result<(), Failure> {
     for section in &config.pipelines {
         let mut set = config.pipeline_set(section).map_err(super::config::failure)?;
         set.map_paths(&paths);
-        let Pipeline { settings, tools } =
-            batch_tools::pipeline(&section.name, &set, section.workspace_dir.clone(), &catalogue)?;
+        let Pipeline { settings, tools } = batch_tools::pipeline(
+            &section.name,
+            &set,
+            section.workspace_dir.clone(),
+            &catalogue,
+            PlainFiles::SYNCED,
+        )?;
         let route =
             Route { instance: section.name.clone(), identifiers: section.identifiers.clone() };
         common.get_or_insert_with(|| tools.clone());
@@ -163,6 +169,6 @@ pub fn pipeline(arguments: PipelineArguments) -> Result<(), Failure> {
         .file_name()
         .map_or_else(|| "pipeline".to_owned(), |name| name.to_string_lossy().into_owned());
     let Pipeline { settings, tools } =
-        batch_tools::pipeline(&name, &set, output.clone(), &catalogue)?;
+        batch_tools::pipeline(&name, &set, output.clone(), &catalogue, PlainFiles::UNSYNCED)?;
     batch_tools::finish(run_pipeline(&inputs, &output, &settings, &tools)?)
 }

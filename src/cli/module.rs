@@ -10,6 +10,7 @@ use crate::{
         ConfigError, ConfigPaths, InputAndOutput, LogSettings, ModuleConfig, PathMap, PathRule,
         PipelineSet,
     },
+    fits::plain_files::PlainFiles,
     gp1::batch::run_module,
 };
 use clap::Args;
@@ -54,8 +55,13 @@ pub fn run(module: Module, arguments: ModuleArguments) -> Result<(), Failure> {
         configured.output.clone(),
     )?;
     let catalogue = batch_tools::catalogue(arguments.catalog.as_deref())?;
-    let Pipeline { settings, tools } =
-        batch_tools::pipeline(module.name(), &set, output.clone(), &catalogue)?;
+    let Pipeline { settings, tools } = batch_tools::pipeline(
+        module.name(),
+        &set,
+        output.clone(),
+        &catalogue,
+        PlainFiles::UNSYNCED,
+    )?;
     batch_tools::finish(run_module(module, &inputs, &output, &settings, &tools)?)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     catalogs::{self, Catalogue, CatalogueError, local::NoCatalogue},
     clock::Clock,
     config::{ConfigError, ControllerConfig, Gp1Config, PathMap, SimulationConfig},
-    fits::{FitsStore, cfitsio::Cfitsio},
+    fits::{FitsStore, plain_files::PlainFiles},
     fsc::server::{ReceiverSettings, start_on_thread},
     model::{Role, UtcTime},
     products::{DescriptorError, DescriptorSet, ProductSettings},
@@ -118,7 +118,7 @@ pub async fn simulate_night(
     let word = if directory.is_resumed() { "going on in" } else { "night in" };
     watcher.announce(&format!("{word} {}", root.display()));
 
-    let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
+    let store: Arc<dyn FitsStore> = Arc::new(PlainFiles::SYNCED);
     let controller_config = controller_config(&options, web, &directory)?;
     let keywords = keyword_map(&controller_config)?;
     let (plan, catalogue) = match &options.archive {

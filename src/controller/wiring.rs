@@ -21,7 +21,7 @@ use crate::{
     catalogs::Catalogue,
     clock::Clock,
     config::ControllerConfig,
-    fits::{FitsStore, KeywordMap, cfitsio::Cfitsio},
+    fits::{FitsStore, KeywordMap, plain_files::PlainFiles},
     fsc::upload,
     gp1::{self, night_masters::MasterSettings, router::Router, settings::InstanceSettings},
     model::{ActorSnapshot, ActorState, Provenance, UtcTime},
@@ -135,7 +135,7 @@ impl Controller {
         let supervision = Supervision::new(clock.clone(), journal.clone());
         let launcher = Launcher { supervision: supervision.clone(), policy: policy_of(config) };
         let patience = Duration::from_secs_f64(config.workers.frame_timeout_seconds);
-        let store: Arc<dyn FitsStore> = Arc::new(Cfitsio);
+        let store: Arc<dyn FitsStore> = Arc::new(PlainFiles::SYNCED);
         let arrivals = Stopwatches::default();
         let lateness = Stopwatches::default();
 

@@ -12,10 +12,10 @@ use super::pure::Loaded;
 use super::screening::sound_chain;
 use super::structure::{self, Hdu, HduKind};
 use super::{
-    Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
-    checksum, replacement,
+    Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, Table,
+    checksum,
+    replacement::{self, Durability},
 };
-use crate::imaging::Image;
 use ndarray::Array2;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ impl Reader {
 }
 
 fn write(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
-    replacement::replace(path, |temporary| {
+    replacement::replace(path, Durability::Synced, |temporary| {
         write_hdus(temporary, hdus).map_err(|error| refused(path, error.to_string()))
     })
 }
@@ -173,7 +173,7 @@ fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), CfitsioError> {
         handle.append_hdu(&hdu.records)?;
         match hdu.data {
             NewData::None => {}
-            NewData::Image(image, format) => write_image(&mut handle, image, format)?,
+            NewData::Plane(plane) => write_plane(&mut handle, plane)?,
             NewData::Table(table) => {
                 for (index, column) in table.columns.iter().enumerate() {
                     write_column(&mut handle, index + 1, &column.data)?;
@@ -189,22 +189,23 @@ fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), CfitsioError> {
     handle.close()
 }
 
-fn write_image(
-    handle: &mut Handle,
-    image: &Image,
-    format: PixelFormat,
-) -> Result<(), CfitsioError> {
-    let standard = image.as_standard_layout();
-    let pixels = standard.as_slice().unwrap_or_default();
-    match format {
-        PixelFormat::Float32 => handle.write_float_pixels(pixels),
-        PixelFormat::Unsigned16 => {
-            let stored: Vec<u16> = pixels.iter().map(|&value| to_unsigned16(value)).collect();
+fn write_plane(handle: &mut Handle, plane: NewPlane<'_>) -> Result<(), CfitsioError> {
+    match plane {
+        NewPlane::Float32(image) => {
+            let standard = image.as_standard_layout();
+            handle.write_float_pixels(standard.as_slice().unwrap_or_default())
+        }
+        NewPlane::Unsigned16(image) => {
+            let stored: Vec<u16> = image.iter().map(|&value| to_unsigned16(value)).collect();
             handle.write_unsigned16_pixels(&stored)
         }
-        PixelFormat::Byte => {
-            let stored: Vec<u8> = pixels.iter().map(|&value| to_byte(value)).collect();
+        NewPlane::Byte(image) => {
+            let stored: Vec<u8> = image.iter().map(|&value| to_byte(value)).collect();
             handle.write_byte_pixels(&stored)
+        }
+        NewPlane::Bits(mask) => {
+            let standard = mask.as_standard_layout();
+            handle.write_byte_pixels(standard.as_slice().unwrap_or_default())
         }
     }
 }
@@ -280,7 +281,7 @@ impl FitsStore for Cfitsio {
     fn write_images(
         &self,
         path: &Path,
-        images: &[(&str, &Header, &Image, PixelFormat)],
+        images: &[(&str, &Header, NewPlane<'_>)],
     ) -> Result<(), FitsError> {
         let hdus = layout::image_hdus(images).map_err(|what| refused(path, what))?;
         write(path, &hdus)

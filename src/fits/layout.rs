@@ -4,8 +4,7 @@
 
 use super::card_format::{RECORD_LENGTH, Record, format_header, value_record};
 use super::structure::padded;
-use super::{CardValue, Column, ColumnData, FitsTables, Header, PixelFormat, Table, checksum};
-use crate::imaging::Image;
+use super::{CardValue, Column, ColumnData, FitsTables, Header, NewPlane, Table, checksum};
 use std::collections::BTreeSet;
 
 const BZERO_OF_UNSIGNED: f64 = 32768.0;
@@ -23,50 +22,71 @@ pub(super) struct NewHdu<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum NewData<'a> {
     None,
-    Image(&'a Image, PixelFormat),
+    Plane(NewPlane<'a>),
     Table(&'a Table),
 }
 
 /// The HDUs of a file of images. The text of an error says what is wrong.
 pub(super) fn image_hdus<'a>(
-    images: &[(&str, &Header, &'a Image, PixelFormat)],
+    images: &[(&str, &Header, NewPlane<'a>)],
 ) -> Result<Vec<NewHdu<'a>>, String> {
     if images.is_empty() {
         return Err("no image to write".to_owned());
     }
     check_names(images.iter().map(|(name, ..)| *name))?;
     let mut hdus = Vec::with_capacity(images.len());
-    for (index, &(name, header, image, format)) in images.iter().enumerate() {
-        let bits = match format {
-            PixelFormat::Float32 => -32_i64,
-            PixelFormat::Unsigned16 => 16,
-            PixelFormat::Byte => 8,
+    for (index, &(name, header, plane)) in images.iter().enumerate() {
+        let place = match index {
+            0 => PlanePlace::Primary { has_extensions: images.len() > 1 },
+            _ => PlanePlace::Extension,
         };
-        let (rows, columns) = image.dim();
-        let is_primary = index == 0;
-        let mut cards = Cards::begin(if is_primary { None } else { Some("IMAGE") });
-        cards.add("BITPIX", bits, "bits per pixel");
-        cards.add("NAXIS", 2_i64, "number of axes");
-        cards.add("NAXIS1", columns, "[pixel] columns");
-        cards.add("NAXIS2", rows, "[pixel] rows");
-        if is_primary {
-            if images.len() > 1 {
-                cards.add("EXTEND", true, "extensions follow");
-            }
-        } else {
+        let records = plane_records(name, header, plane.form(), plane.shape(), place)?;
+        hdus.push(NewHdu { records, data: NewData::Plane(plane) });
+    }
+    Ok(hdus)
+}
+
+/// BITPIX of a plane, and whether its integers are stored with the offset of unsigned ones.
+pub(super) type PlaneForm = (i64, bool);
+
+/// Where in a file an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanePlace {
+    Primary { has_extensions: bool },
+    Extension,
+}
+
+/// The cards of an image of these rows and columns.
+pub(super) fn plane_records(
+    name: &str,
+    header: &Header,
+    (bits, is_unsigned): PlaneForm,
+    (rows, columns): (usize, usize),
+    place: PlanePlace,
+) -> Result<Vec<Record>, String> {
+    let mut cards = Cards::begin(match place {
+        PlanePlace::Primary { .. } => None,
+        PlanePlace::Extension => Some("IMAGE"),
+    });
+    cards.add("BITPIX", bits, "bits per pixel");
+    cards.add("NAXIS", 2_i64, "number of axes");
+    cards.add("NAXIS1", columns, "[pixel] columns");
+    cards.add("NAXIS2", rows, "[pixel] rows");
+    match place {
+        PlanePlace::Primary { has_extensions: true } => {
+            cards.add("EXTEND", true, "extensions follow");
+        }
+        PlanePlace::Primary { has_extensions: false } => {}
+        PlanePlace::Extension => {
             cards.add("PCOUNT", 0_i64, "no parameters");
             cards.add("GCOUNT", 1_i64, "one group");
         }
-        if format == PixelFormat::Unsigned16 {
-            cards.add("BSCALE", 1.0, "value = BZERO + BSCALE * stored");
-            cards.add("BZERO", BZERO_OF_UNSIGNED, "16-bit unsigned integers");
-        }
-        hdus.push(NewHdu {
-            records: cards.finish(name, header)?,
-            data: NewData::Image(image, format),
-        });
     }
-    Ok(hdus)
+    if is_unsigned {
+        cards.add("BSCALE", 1.0, "value = BZERO + BSCALE * stored");
+        cards.add("BZERO", BZERO_OF_UNSIGNED, "16-bit unsigned integers");
+    }
+    cards.finish(name, header)
 }
 
 /// The HDUs of a file of tables.
@@ -196,24 +216,44 @@ pub(super) fn to_byte(value: f32) -> u8 {
     value.round() as u8
 }
 
+/// The stored bytes of [`to_unsigned16`]: the offset of 32768 turns the highest bit over.
+pub(super) fn unsigned16_bytes(value: f32) -> [u8; 2] {
+    (to_unsigned16(value) ^ 0x8000).to_be_bytes()
+}
+
+impl NewPlane<'_> {
+    fn form(&self) -> PlaneForm {
+        match self {
+            Self::Float32(_) => (-32, false),
+            Self::Unsigned16(_) => (16, true),
+            Self::Byte(_) | Self::Bits(_) => (8, false),
+        }
+    }
+
+    /// Rows, columns.
+    fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Float32(image) | Self::Unsigned16(image) | Self::Byte(image) => image.dim(),
+            Self::Bits(mask) => mask.dim(),
+        }
+    }
+}
+
 impl NewData<'_> {
     /// The data as they lie in the file, without the fill of the last block.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::None => Vec::new(),
-            Self::Image(image, PixelFormat::Float32) => {
+            Self::Plane(NewPlane::Float32(image)) => {
                 image.iter().flat_map(|value| value.to_be_bytes()).collect()
             }
-            Self::Image(image, PixelFormat::Unsigned16) => {
-                // The offset of 32768 turns the highest bit over.
-                image
-                    .iter()
-                    .flat_map(|&value| (to_unsigned16(value) ^ 0x8000).to_be_bytes())
-                    .collect()
+            Self::Plane(NewPlane::Unsigned16(image)) => {
+                image.iter().flat_map(|&value| unsigned16_bytes(value)).collect()
             }
-            Self::Image(image, PixelFormat::Byte) => {
+            Self::Plane(NewPlane::Byte(image)) => {
                 image.iter().map(|&value| to_byte(value)).collect()
             }
+            Self::Plane(NewPlane::Bits(mask)) => mask.iter().copied().collect(),
             Self::Table(table) => table_bytes(table),
         }
     }

@@ -1,4 +1,5 @@
-//! One FITS store, two engines: cfitsio for our own files, fitsio-pure for what comes from outside.
+//! One FITS store, three engines: our own for plain images and all that we write, cfitsio for the rest of our own files, fitsio-pure for what
+//! comes from outside.
 
 mod camera;
 mod card_format;
@@ -19,6 +20,7 @@ pub mod keywords;
 mod layout;
 #[cfg(test)]
 mod mutation_tests;
+pub mod plain_files;
 pub mod pure;
 mod replacement;
 pub mod screening;
@@ -40,7 +42,7 @@ pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
 
-use crate::imaging::Image;
+use crate::imaging::{Image, Mask};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with a FITS file.
@@ -80,18 +82,54 @@ pub struct FitsTables {
     pub tables: Vec<Table>,
 }
 
-/// How pixels are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PixelFormat {
+/// A plane of pixels to be written, and how.
+#[derive(Debug, Clone, Copy)]
+pub enum NewPlane<'a> {
     /// BITPIX −32.
-    Float32,
+    Float32(&'a Image),
     /// BITPIX 16 with BZERO 32768; values are rounded and clamped to 0..65535.
-    Unsigned16,
-    /// BITPIX 8, for masks.
-    Byte,
+    Unsigned16(&'a Image),
+    /// BITPIX 8; values are rounded and clamped to 0..255.
+    Byte(&'a Image),
+    /// BITPIX 8: a mask.
+    Bits(&'a Mask),
 }
 
-/// What both engines can do. Every write goes to `<path>.tmp`, is given CHECKSUM and DATASUM, synced and renamed.
+/// Pixels as they were read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlanePixels {
+    Values(Image),
+    /// Of BITPIX 8, where they were read as such.
+    Bits(Mask),
+}
+
+impl PlanePixels {
+    pub fn into_values(self) -> Image {
+        match self {
+            Self::Values(image) => image,
+            Self::Bits(mask) => mask.mapv(f32::from),
+        }
+    }
+
+    /// As bits of a mask; values are cut off to 0..255.
+    pub fn into_bits(self) -> Mask {
+        match self {
+            Self::Values(image) => image.mapv(|value| value as u8),
+            Self::Bits(mask) => mask,
+        }
+    }
+}
+
+/// An image HDU that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadPlane {
+    /// EXTNAME; empty for the primary HDU.
+    pub name: String,
+    pub header: Header,
+    pub pixels: PlanePixels,
+}
+
+/// What all engines can do. Every write goes to `<path>.tmp`, is given CHECKSUM and DATASUM, synced and renamed.
 pub trait FitsStore: Send + Sync {
     /// The header of the HDU that holds the first image.
     fn read_header(&self, path: &Path) -> Result<Header, FitsError>;
@@ -99,13 +137,31 @@ pub trait FitsStore: Send + Sync {
     fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError>;
     /// Every image HDU of the file with its EXTNAME (empty for the primary one).
     fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError>;
+    /// The same, with planes of bytes left as such where that is cheaper.
+    fn read_planes(&self, path: &Path) -> Result<Vec<ReadPlane>, FitsError> {
+        let planes = self.read_images(path)?.into_iter().map(|(name, image)| ReadPlane {
+            name,
+            header: image.header,
+            pixels: PlanePixels::Values(image.data),
+        });
+        Ok(planes.collect())
+    }
+    /// Whether what was written has reached the disk when a call returns.
+    fn syncs(&self) -> bool {
+        true
+    }
+    /// Puts another header in the place of that of the primary image, and leaves everything else as it is. `false`: not done, this
+    /// store or this file is not made for it, and the file has to be written anew.
+    fn replace_header(&self, _path: &Path, _header: &Header) -> Result<bool, FitsError> {
+        Ok(false)
+    }
     /// All binary tables.
     fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError>;
     /// Writes image HDUs: the first is the primary one, the others IMAGE extensions with their EXTNAME.
     fn write_images(
         &self,
         path: &Path,
-        images: &[(&str, &Header, &Image, PixelFormat)],
+        images: &[(&str, &Header, NewPlane<'_>)],
     ) -> Result<(), FitsError>;
     /// Writes an empty primary HDU with its header, then the tables.
     fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError>;

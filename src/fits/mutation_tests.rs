@@ -5,7 +5,7 @@
 use super::cfitsio::Cfitsio;
 use super::pure::PureRust;
 use super::screening::examine;
-use super::{FitsStore, Header, PixelFormat};
+use super::{FitsStore, Header, NewPlane};
 use crate::imaging::Image;
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
@@ -26,11 +26,13 @@ fn sound_files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     header.set("OBJECT", "field", "");
     let plain = directory.join("plain.fits");
     let mut files = Vec::new();
-    for format in [PixelFormat::Unsigned16, PixelFormat::Float32] {
-        Cfitsio.write_images(&plain, &[("", &header, &image, format)]).unwrap();
+    for (format, plane) in
+        [("Unsigned16", NewPlane::Unsigned16(&image)), ("Float32", NewPlane::Float32(&image))]
+    {
+        Cfitsio.write_images(&plain, &[("", &header, plane)]).unwrap();
         let bytes = fs::read(&plain).unwrap();
-        files.push((format!("plain {format:?}"), bytes.clone()));
-        files.push((format!("gzip {format:?}"), fitsio_pure::gzip::compress(&bytes, 6)));
+        files.push((format!("plain {format}"), bytes.clone()));
+        files.push((format!("gzip {format}"), fitsio_pure::gzip::compress(&bytes, 6)));
         for options in
             [&["-r"][..], &["-g"], &["-h"], &["-p"], &["-r", "-w"], &["-r", "-t", "20,10"]]
         {
@@ -38,9 +40,9 @@ fn sound_files(directory: &Path) -> Vec<(String, Vec<u8>)> {
             let _ = fs::remove_file(&packed);
             let made = Command::new("fpack").args(options).arg(&plain).output();
             if made.is_ok_and(|output| output.status.success()) {
-                files.push((format!("fpack {options:?} {format:?}"), fs::read(&packed).unwrap()));
+                files.push((format!("fpack {options:?} {format}"), fs::read(&packed).unwrap()));
             } else {
-                println!("skipped: fpack {options:?} of {format:?}");
+                println!("skipped: fpack {options:?} of {format}");
             }
         }
     }

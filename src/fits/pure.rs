@@ -6,14 +6,14 @@
 use super::card_format::{is_structural, keyword_of};
 use super::column_form::{ColumnForm, ColumnKind};
 use super::layout::{self, NewHdu};
+use super::replacement::{self, Durability};
 use super::screening::{ScreeningError, sound_chain};
 use super::source::Source;
 use super::structure::{BLOCK_LENGTH, Chain, Hdu, HduKind};
 use super::{
-    Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, PixelFormat, Table,
-    checksum, replacement,
+    Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, Table,
+    checksum,
 };
-use crate::imaging::Image;
 use fitsio_pure::bintable::{self, BinaryColumnData};
 use ndarray::Array2;
 use std::fs;
@@ -213,7 +213,7 @@ fn refused(path: &Path, what: String) -> FitsError {
 }
 
 fn write(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
-    replacement::replace(path, |temporary| {
+    replacement::replace(path, Durability::Synced, |temporary| {
         fs::File::create(temporary)
             .and_then(|mut file| hdus.iter().try_for_each(|hdu| file.write_all(&hdu_bytes(hdu))))
             .map_err(|error| refused(path, error.to_string()))
@@ -257,7 +257,7 @@ impl FitsStore for PureRust {
     fn write_images(
         &self,
         path: &Path,
-        images: &[(&str, &Header, &Image, PixelFormat)],
+        images: &[(&str, &Header, NewPlane<'_>)],
     ) -> Result<(), FitsError> {
         write(path, &layout::image_hdus(images).map_err(|what| refused(path, what))?)
     }

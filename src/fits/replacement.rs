@@ -4,9 +4,17 @@ use super::FitsError;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+/// Whether a file has to be on the disk when its writing returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    Synced,
+    Unsynced,
+}
+
 /// Has `write` make `<path>.tmp`, then puts it in the place of `path`. A failed write leaves neither.
 pub(super) fn replace(
     path: &Path,
+    durability: Durability,
     write: impl FnOnce(&Path) -> Result<(), FitsError>,
 ) -> Result<(), FitsError> {
     let failed = |what: &str, error: &std::io::Error| FitsError::Write {
@@ -30,10 +38,15 @@ pub(super) fn replace(
         Err(error) => return Err(failed("a left-over temporary file stays", &error)),
     }
     let outcome = write(&temporary).and_then(|()| {
-        File::open(&temporary)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| failed("sync", &error))?;
+        if durability == Durability::Synced {
+            File::open(&temporary)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| failed("sync", &error))?;
+        }
         fs::rename(&temporary, &absolute).map_err(|error| failed("rename", &error))?;
+        if durability == Durability::Unsynced {
+            return Ok(());
+        }
         match absolute.parent() {
             Some(directory) => File::open(directory)
                 .and_then(|directory| directory.sync_all())
@@ -56,12 +69,12 @@ mod tests {
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.fits");
-        replace(&path, |temporary| {
+        replace(&path, Durability::Synced, |temporary| {
             fs::write(temporary, b"old").unwrap();
             Ok(())
         })
         .unwrap();
-        let error = replace(&path, |temporary| {
+        let error = replace(&path, Durability::Synced, |temporary| {
             fs::write(temporary, b"half").unwrap();
             Err(FitsError::Write { path: temporary.to_owned(), what: "disk full".to_owned() })
         })
@@ -75,12 +88,14 @@ mod tests {
     fn a_left_over_temporary_file_is_no_obstacle_and_compressed_names_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.fits.tmp"), b"crashed").unwrap();
-        replace(&directory.path().join("a.fits"), |temporary| {
+        replace(&directory.path().join("a.fits"), Durability::Unsynced, |temporary| {
             assert!(!temporary.exists());
             fs::write(temporary, b"new").unwrap();
             Ok(())
         })
         .unwrap();
-        assert!(replace(&directory.path().join("a.fits.fz"), |_| Ok(())).is_err());
+        assert!(
+            replace(&directory.path().join("a.fits.fz"), Durability::Synced, |_| Ok(())).is_err()
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Tests of the two engines against each other and against the standard's own tools.
 
 use super::cfitsio::Cfitsio;
+use super::plain_files::PlainFiles;
 use super::pure::PureRust;
 use super::screening::screen;
-use super::{Column, ColumnData, FitsError, FitsStore, FitsTables, Header, PixelFormat, Table};
+use super::{Column, ColumnData, FitsError, FitsStore, FitsTables, Header, NewPlane, Table};
 use crate::imaging::Image;
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -11,7 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ENGINES: [(&str, &dyn FitsStore); 2] = [("cfitsio", &Cfitsio), ("fitsio-pure", &PureRust)];
+const ENGINES: [(&str, &dyn FitsStore); 4] = [
+    ("cfitsio", &Cfitsio),
+    ("fitsio-pure", &PureRust),
+    ("plain", &PlainFiles::SYNCED),
+    ("plain-unsynced", &PlainFiles::UNSYNCED),
+];
 
 fn header() -> Header {
     let mut header = Header::new();
@@ -83,9 +89,9 @@ fn images_come_back_from_either_engine_and_the_files_are_the_same_bytes() {
     let (first, second) = (image(), image().mapv(|value| value - 0.25));
     let mask = Array2::from_elem((5, 4), 3.0);
     let planes = [
-        ("", &header(), &first, PixelFormat::Unsigned16),
-        ("VARIANCE", &Header::new(), &second, PixelFormat::Float32),
-        ("MASK", &Header::new(), &mask, PixelFormat::Byte),
+        ("", &header(), NewPlane::Unsigned16(&first)),
+        ("VARIANCE", &Header::new(), NewPlane::Float32(&second)),
+        ("MASK", &Header::new(), NewPlane::Byte(&mask)),
     ];
     let mut files = Vec::new();
     for (name, engine) in ENGINES {
@@ -112,7 +118,8 @@ fn images_come_back_from_either_engine_and_the_files_are_the_same_bytes() {
         assert_eq!((screened.hdus, screened.with_checksums), (3, 3));
     }
     assert!(files.iter().all(|bytes| bytes == &files[0]), "the files differ");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4, "temporary files are left");
+    let count = fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(count, 2 * ENGINES.len(), "temporary files are left");
 }
 
 #[test]
@@ -131,7 +138,66 @@ fn tables_come_back_from_either_engine_and_the_files_are_the_same_bytes() {
             assert!(matches!(reader.read_image(&path), Err(FitsError::Missing { .. })));
         }
     }
-    assert_eq!(files[0], files[1]);
+    assert!(files.iter().all(|bytes| bytes == &files[0]), "the files differ");
+}
+
+#[test]
+fn large_images_shared_out_among_threads_are_the_same_bytes_and_values() {
+    let directory = tempfile::tempdir().unwrap();
+    // Odd numbers of rows and columns: no share ends with a row, and the last word of the bytes is not full.
+    let image = Array2::from_shape_fn((1801, 1407), |(row, column)| {
+        (row * 31 + column * 7) as f32 % 60_000.0
+    });
+    let mask = image.mapv(|value| (value as u32 % 251) as u8);
+    let planes = [
+        ("", &header(), NewPlane::Float32(&image)),
+        ("COUNTS", &Header::new(), NewPlane::Unsigned16(&image)),
+        ("MASK", &Header::new(), NewPlane::Bits(&mask)),
+    ];
+    let mut files = Vec::new();
+    for (name, engine) in ENGINES {
+        let path = directory.path().join(format!("{name}.fits"));
+        engine.write_images(&path, &planes).unwrap();
+        files.push(fs::read(&path).unwrap());
+        let read = engine.read_planes(&path).unwrap();
+        assert_eq!(read[0].pixels.clone().into_values(), image, "{name}");
+        assert_eq!(read[1].pixels.clone().into_values(), image, "{name}");
+        assert_eq!(read[2].pixels.clone().into_bits(), mask, "{name}");
+        engine.verify_checksums(&path).unwrap();
+    }
+    assert!(files.iter().all(|bytes| bytes == &files[0]), "the files differ");
+}
+
+#[test]
+fn another_header_leaves_the_rest_of_a_file_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.fits");
+    let (first, mask) = (image(), Array2::from_elem((5, 4), 3));
+    let planes = [
+        ("", &header(), NewPlane::Float32(&first)),
+        ("MASK", &Header::new(), NewPlane::Bits(&mask)),
+    ];
+    for engine in [PlainFiles::SYNCED, PlainFiles::UNSYNCED] {
+        engine.write_images(&path, &planes).unwrap();
+        let mut longer = header();
+        for number in 0..90 {
+            longer.set(&format!("CARD{number}"), i64::from(number), "one of many");
+        }
+        for header in [&longer, &header()] {
+            assert!(engine.replace_header(&path, header).unwrap());
+            let rewritten = directory.path().join("b.fits");
+            let [_, extension] = planes;
+            let whole = [("", header, NewPlane::Float32(&first)), extension];
+            engine.write_images(&rewritten, &whole).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), fs::read(&rewritten).unwrap());
+            fitsverify(&path);
+        }
+    }
+    // A table has no image to be the header of, and cfitsio leaves this to others.
+    let table = directory.path().join("t.fits");
+    Cfitsio.write_tables(&table, &tables()).unwrap();
+    assert!(!PlainFiles::SYNCED.replace_header(&table, &header()).unwrap());
+    assert!(!Cfitsio.replace_header(&path, &header()).unwrap());
 }
 
 #[test]
@@ -142,13 +208,13 @@ fn pixels_are_rounded_and_clamped_to_their_format() {
     for (name, engine) in ENGINES {
         let path = directory.path().join(format!("{name}.fits"));
         let header = Header::new();
-        let read = |format| {
-            engine.write_images(&path, &[("", &header, &values, format)]).unwrap();
+        let read = |plane| {
+            engine.write_images(&path, &[("", &header, plane)]).unwrap();
             Cfitsio.read_image(&path).unwrap().data.into_raw_vec_and_offset().0
         };
-        assert_eq!(read(PixelFormat::Unsigned16), [0.0, 1.0, 255.0, 65_535.0, 0.0]);
-        assert_eq!(read(PixelFormat::Byte), [0.0, 1.0, 255.0, 255.0, 0.0]);
-        assert!(read(PixelFormat::Float32)[4].is_nan());
+        assert_eq!(read(NewPlane::Unsigned16(&values)), [0.0, 1.0, 255.0, 65_535.0, 0.0]);
+        assert_eq!(read(NewPlane::Byte(&values)), [0.0, 1.0, 255.0, 255.0, 0.0]);
+        assert!(read(NewPlane::Float32(&values))[4].is_nan());
     }
 }
 
@@ -167,7 +233,7 @@ fn what_cannot_be_written_is_refused_and_leaves_no_file() {
     twice.tables[1].name = "candidates".to_owned();
     for (_, engine) in ENGINES {
         let error = engine
-            .write_images(&path, &[("", &not_a_number, &image(), PixelFormat::Float32)])
+            .write_images(&path, &[("", &not_a_number, NewPlane::Float32(&image()))])
             .unwrap_err();
         assert!(error.to_string().contains("FWHM is not a finite number"), "{error}");
         for (content, complaint) in
@@ -189,7 +255,7 @@ fn a_path_with_the_signs_of_cfitsios_syntax_is_only_a_name() {
     for name in ["!a.fits", "b[1].fits", "c(x).fits", "d+1", " e.fits", "ftp:__f"] {
         let path = directory.path().join(name);
         for (_, engine) in ENGINES {
-            engine.write_images(&path, &[("", &header(), &image(), PixelFormat::Float32)]).unwrap();
+            engine.write_images(&path, &[("", &header(), NewPlane::Float32(&image()))]).unwrap();
             assert_eq!(engine.read_image(&path).unwrap().data, image(), "{name}");
         }
     }
@@ -221,9 +287,9 @@ fn changed_bytes_are_seen_by_the_checksums() {
 }
 
 /// fpack's output for `image()`, if fpack is there.
-fn fpacked(directory: &Path, options: &[&str], format: PixelFormat) -> Option<PathBuf> {
+fn fpacked(directory: &Path, options: &[&str], plane: NewPlane<'_>) -> Option<PathBuf> {
     let path = directory.join("packed.fits");
-    Cfitsio.write_images(&path, &[("", &header(), &image(), format)]).unwrap();
+    Cfitsio.write_images(&path, &[("", &header(), plane)]).unwrap();
     let packed = directory.join("packed.fits.fz");
     let _ = fs::remove_file(&packed);
     match Command::new("fpack").args(options).arg(&path).status() {
@@ -239,7 +305,7 @@ fn fpacked(directory: &Path, options: &[&str], format: PixelFormat) -> Option<Pa
 fn both_engines_read_the_same_from_tile_compressed_files() {
     let directory = tempfile::tempdir().unwrap();
     for options in [&["-r"][..], &["-g"], &["-h"], &["-r", "-w"]] {
-        let Some(path) = fpacked(directory.path(), options, PixelFormat::Unsigned16) else {
+        let Some(path) = fpacked(directory.path(), options, NewPlane::Unsigned16(&image())) else {
             return;
         };
         for (name, engine) in ENGINES {
@@ -253,7 +319,9 @@ fn both_engines_read_the_same_from_tile_compressed_files() {
         screen(&path).unwrap();
     }
     // Quantised floats: both engines restore the same values.
-    let Some(path) = fpacked(directory.path(), &["-r"], PixelFormat::Float32) else { return };
+    let Some(path) = fpacked(directory.path(), &["-r"], NewPlane::Float32(&image())) else {
+        return;
+    };
     let one = Cfitsio.read_image(&path).unwrap().data;
     let other = PureRust.read_image(&path).unwrap().data;
     assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() <= 1e-6 * a.abs().max(1.0)));
@@ -263,7 +331,7 @@ fn both_engines_read_the_same_from_tile_compressed_files() {
 fn gzip_files_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.fits");
-    Cfitsio.write_images(&path, &[("", &header(), &image(), PixelFormat::Unsigned16)]).unwrap();
+    Cfitsio.write_images(&path, &[("", &header(), NewPlane::Unsigned16(&image()))]).unwrap();
     let packed = directory.path().join("a.fits.gz");
     fs::write(&packed, fitsio_pure::gzip::compress(&fs::read(&path).unwrap(), 6)).unwrap();
     for (_, engine) in ENGINES {
@@ -287,11 +355,11 @@ fn gzip_files_are_read() {
 fn sample_files(directory: &Path) -> Vec<Vec<u8>> {
     let small = image().slice_move(ndarray::s![..4, ..6]);
     let path = directory.join("sample.fits");
-    Cfitsio.write_images(&path, &[("", &header(), &small, PixelFormat::Unsigned16)]).unwrap();
+    Cfitsio.write_images(&path, &[("", &header(), NewPlane::Unsigned16(&small))]).unwrap();
     let mut files = vec![fs::read(&path).unwrap()];
     Cfitsio.write_tables(&path, &tables()).unwrap();
     files.push(fs::read(&path).unwrap());
-    if let Some(packed) = fpacked(directory, &["-r"], PixelFormat::Unsigned16) {
+    if let Some(packed) = fpacked(directory, &["-r"], NewPlane::Unsigned16(&image())) {
         files.push(fs::read(packed).unwrap());
     }
     files
@@ -358,7 +426,7 @@ fn truncated_and_damaged_files_never_stop_an_engine() {
                 bytes[card + 20 + random.random_range(0..10)] = b'0' + random.random_range(0..10);
             }
             fs::write(&path, &bytes).unwrap();
-            assert_eq!(read_all(&path).len(), 9);
+            assert_eq!(read_all(&path).len(), 1 + 4 * ENGINES.len());
         }
     }
 }

@@ -180,21 +180,29 @@ fn measure_files(
 ) -> BatchOutcome {
     let mut outcome = BatchOutcome::default();
     let mut group = FrameGroup::default();
-    for path in files {
-        let measured = measure_file(path, output, settings, tools, &mut group);
-        outcome.note(path, measured.map(|(_, paths)| paths.sources));
+    for (index, path) in files.iter().enumerate() {
+        let measured = measure_file(path, output, settings, tools, &group);
+        // Only a later frame can be aligned with this one.
+        let is_reference = settings.steps.astrometry && index + 1 < files.len();
+        let written = measured.and_then(|(record, paths)| {
+            if is_reference {
+                group.absorb(tools.context(settings), &record, &paths)?;
+            }
+            Ok(paths.sources)
+        });
+        outcome.note(path, written);
     }
     outcome
 }
 
-/// Measures a reduced file into `output` and takes it into the group, for frames that cannot be solved to align with. An image that
+/// Measures a reduced file into `output`; where it cannot be solved it is aligned with the frames of the group. An image that
 /// this program has not reduced is taken as it is: brought to electrons, its variance that of its light and read noise.
 fn measure_file(
     path: &Path,
     output: &Path,
     settings: &InstanceSettings,
     tools: &BatchTools,
-    group: &mut FrameGroup,
+    group: &FrameGroup,
 ) -> Result<(FrameRecord, FramePaths), Gp1Error> {
     let context = tools.context(settings);
     let known = group.references();
@@ -205,7 +213,6 @@ fn measure_file(
         let paths = flat_paths(output, &record.identity.name);
         let masters = MastersInForce::default();
         process_image(context, raw_of(&record), image, &masters, &references, &paths)?;
-        group.absorb(context, &record, &paths)?;
         return Ok((record, paths));
     }
     let ReducedFrame { header, image, .. } = read_reduced(context.store, path)?;
@@ -217,10 +224,14 @@ fn measure_file(
         masters: Vec::new(),
         degradations: Vec::new(),
         history: Vec::new(),
+        is_in_place: is_same_file(path, &paths.reduced),
     };
     measure_calibrated(context, raw_of(&record), frame, &references, &paths)?;
-    group.absorb(context, &record, &paths)?;
     Ok((record, paths))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn combine_files(
@@ -235,7 +246,12 @@ fn combine_files(
     let mut group = FrameGroup::default();
     let mut records: Vec<(FrameRecord, Header)> = Vec::new();
     for path in files {
-        match measure_file(path, output, settings, tools, &mut group) {
+        let measured = measure_file(path, output, settings, tools, &group);
+        let absorbed = measured.and_then(|(record, paths)| {
+            group.absorb(context, &record, &paths)?;
+            Ok((record, paths))
+        });
+        match absorbed {
             Ok((record, paths)) => {
                 let header = context.store.read_header(&paths.reduced)?;
                 records.push((record, header));

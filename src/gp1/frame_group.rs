@@ -3,6 +3,7 @@
 use super::error::Gp1Error;
 use super::frame_steps::{StepContext, StepTimer, background_of};
 use super::measured_frame::{KnownField, MeasuredFrame};
+use super::reduced_file::ReducedFrame;
 use super::relative_zero_point::{instrumental_zero_point, relative_zero_point};
 use super::stacking::StackSet;
 use super::workspace::FramePaths;
@@ -45,12 +46,26 @@ impl FrameGroup {
         record: &FrameRecord,
         paths: &FramePaths,
     ) -> Result<(), Gp1Error> {
+        if let Some(reduced) = self.enlist(context, record, paths)? {
+            self.stack_last(context, &reduced);
+        }
+        Ok(())
+    }
+
+    /// The first half of [`Self::absorb`]: afterwards the frame is among [`Self::frames`], but not in the stacks until its pixels are
+    /// given to [`Self::stack_last`]. `None` where nothing is left to do.
+    pub fn enlist(
+        &mut self,
+        context: StepContext<'_>,
+        record: &FrameRecord,
+        paths: &FramePaths,
+    ) -> Result<Option<ReducedFrame>, Gp1Error> {
         if self.find(&record.identity).is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let same_name = self.frames.iter().position(|frame| frame.name() == record.identity.name);
         match same_name {
-            None => self.append(context, record, paths),
+            None => self.append(context, record, paths).map(Some),
             Some(index) => {
                 let mut records: Vec<(FrameRecord, FramePaths)> = self
                     .frames
@@ -62,10 +77,11 @@ impl FrameGroup {
                 }
                 let mut anew = Self::default();
                 for (record, paths) in &records {
-                    anew.append(context, record, paths)?;
+                    let reduced = anew.append(context, record, paths)?;
+                    anew.stack_last(context, &reduced);
                 }
                 *self = anew;
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -75,18 +91,29 @@ impl FrameGroup {
         context: StepContext<'_>,
         record: &FrameRecord,
         paths: &FramePaths,
-    ) -> Result<(), Gp1Error> {
+    ) -> Result<ReducedFrame, Gp1Error> {
         let mut timer = StepTimer::new(&record.identity.name);
         let (mut frame, reduced) = MeasuredFrame::read(context.store, record, paths)?;
         timer.done("read back");
         if frame.zero_point.is_none() {
             frame.zero_point = self.zero_point_of(&frame);
         }
+        if !context.settings.steps.stacking {
+            frame.not_stacked = Some("stacking is off".into());
+        }
+        self.frames.push(frame);
+        Ok(reduced)
+    }
+
+    /// The second half of [`Self::absorb`]: takes the pixels of the frame enlisted last into its stack.
+    pub fn stack_last(&mut self, context: StepContext<'_>, reduced: &ReducedFrame) {
+        let Some(frame) = self.frames.last_mut() else { return };
         if context.settings.steps.stacking {
+            let mut timer = StepTimer::new(&frame.record.identity.name);
             let background = background_of(&reduced.image, context.settings);
             let settings = context.settings;
             let offered = self.stacks.offer(
-                &frame,
+                frame,
                 &reduced.image,
                 &background,
                 &settings.stacking,
@@ -94,11 +121,7 @@ impl FrameGroup {
             );
             frame.not_stacked = offered.err().map(|refusal| refusal.to_string());
             timer.done("stacking");
-        } else {
-            frame.not_stacked = Some("stacking is off".into());
         }
-        self.frames.push(frame);
-        Ok(())
     }
 
     /// A zero point for a frame without one: from the sources it shares with a frame of its camera, filter and field that has

@@ -112,8 +112,9 @@ pub fn process_image(
         timer.done("cosmic rays");
     }
     let history = cuts.into_iter().chain(history).collect();
+    let masters = masters.hashes();
     let calibrated =
-        CalibratedFrame { header, image, masters: masters.hashes(), degradations, history };
+        CalibratedFrame { header, image, masters, degradations, history, is_in_place: false };
     measure_calibrated(context, raw, calibrated, references, paths)
 }
 
@@ -136,6 +137,8 @@ pub struct CalibratedFrame {
     pub degradations: Vec<Degradation>,
     /// Lines still to be written to HISTORY.
     pub history: Vec<String>,
+    /// The planes lie already, as they are, where the reduced frame is to be.
+    pub is_in_place: bool,
 }
 
 /// Runs the enabled steps after the reduction and writes the files of the frame.
@@ -146,7 +149,8 @@ pub fn measure_calibrated(
     references: &[ReferenceField<'_>],
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
-    let CalibratedFrame { mut header, image, masters, mut degradations, mut history } = frame;
+    let CalibratedFrame { mut header, image, masters, mut degradations, mut history, is_in_place } =
+        frame;
     let (settings, image) = (context.settings, &image);
     let mut timer = StepTimer::new(&raw.identity.name);
     let nominal = astrometry::nominal_wcs(
@@ -269,7 +273,9 @@ pub fn measure_calibrated(
         header.history(line);
     }
     make_directory(&paths.directory)?;
-    write_reduced(context.store, &paths.reduced, &header, image)?;
+    if !(is_in_place && context.store.replace_header(&paths.reduced, &header)?) {
+        write_reduced(context.store, &paths.reduced, &header, image)?;
+    }
     timer.done("write reduced");
     let table: Vec<MeasuredSource> = sources
         .iter()
@@ -288,7 +294,7 @@ pub fn measure_calibrated(
         exposure_seconds: raw.keywords.exposure_seconds,
     };
     write_sources(context.store, &paths.sources, &table_header(&header), &table, scales)?;
-    write_measurement(&paths.quality, &measurement)?;
+    write_measurement(context.store, &paths.quality, &measurement)?;
     timer.done("write sources");
     Ok(measurement)
 }

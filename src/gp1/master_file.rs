@@ -3,7 +3,7 @@
 use super::error::Gp1Error;
 use super::masters::MasterCandidate;
 use super::workspace::component;
-use crate::fits::{FitsStore, Header, PixelFormat};
+use crate::fits::{FitsStore, Header, NewPlane};
 use crate::model::{LeftOut, Master, MasterKind};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn write_master(
     let mut record = candidate.record.clone();
     let path = directory.join(master_file_name(&record));
     let header = master_header(candidate);
-    store.write_images(&path, &[("", &header, &candidate.data, PixelFormat::Float32)])?;
+    store.write_images(&path, &[("", &header, NewPlane::Float32(&candidate.data))])?;
     let content =
         std::fs::read(&path).map_err(|source| Gp1Error::Io { path: path.clone(), source })?;
     record.sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -8,6 +8,7 @@ use crate::imaging::{Image, statistics::median_in_place};
 use crate::model::{FrameKeywords, Master, MasterKind, MasterStatistics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 /// The files, as `[Calibration]` of `reduction.cfg` has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,18 +28,29 @@ impl NamedMasters {
     /// Reads the files. A dark whose header has an EXPTIME and does not say `adu/s` is brought to one second; a flat to a
     /// median of 1.
     pub fn load(store: &dyn FitsStore, files: &MasterFiles) -> Result<Self, Gp1Error> {
-        let mut planes = Vec::new();
         let named = [
             (MasterKind::Bias, &files.bias),
             (MasterKind::Dark, &files.dark),
             (MasterKind::Flat, &files.flat),
         ];
-        for (kind, path) in named {
-            let Some(path) = path else { continue };
-            let plane = read_plane(store, kind, path)?;
-            planes.push((kind, path.clone(), sha256_of(path)?, Arc::new(plane)));
-        }
-        Ok(Self { planes })
+        let loaded = thread::scope(|scope| {
+            let loads: Vec<_> = named
+                .into_iter()
+                .filter_map(|(kind, path)| Some((kind, path.as_ref()?)))
+                .map(|(kind, path)| {
+                    let load = move || {
+                        let plane = read_plane(store, kind, path)?;
+                        Ok((kind, path.clone(), sha256_of(path)?, Arc::new(plane)))
+                    };
+                    scope.spawn(load)
+                })
+                .collect();
+            loads
+                .into_iter()
+                .map(|load| load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Result<Vec<_>, Gp1Error>>()
+        });
+        Ok(Self { planes: loaded? })
     }
 
     pub fn is_empty(&self) -> bool {

@@ -158,19 +158,26 @@ impl Instance {
         let FrameWork { frame, paths, group_name, started, .. } = work;
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let group = self.groups.entry(group_name.clone()).or_default();
-        group.absorb(context, &frame, &paths)?;
+        // The provisional list rests on the source tables: it is out before the pixels go into the stacks.
+        let reduced = group.enlist(context, &frame, &paths)?;
         let list = match trigger {
             Some(trigger) if self.settings.steps.summary => {
                 let mut timer = StepTimer::new(&frame.identity.name);
                 let frames: Vec<&MeasuredFrame> = group.frames().iter().collect();
                 let list = listed(provisional(context, &frames, target_of(trigger)));
                 let path = self.workspace.provisional(&trigger.burst_id);
-                write_provisional(&path, &list)?;
+                let written = write_provisional(&path, &list);
                 timer.done("provisional");
-                Some(list)
+                written.map(|()| Some(list))
             }
-            _ => None,
+            _ => Ok(None),
         };
+        let provisional_milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        if let Some(reduced) = reduced {
+            group.stack_last(context, &reduced);
+        }
+        // Only now: the stacks hold the frames of the list, whatever became of the file.
+        let list = list?;
         let quality = measurement.quality;
         tracing::info!(
             instance = %self.settings.name,
@@ -181,6 +188,7 @@ impl Instance {
             astrometry = %quality.astrometry,
             zero_point = quality.zero_point,
             limiting_magnitude = quality.limiting_magnitude,
+            provisional_milliseconds,
             milliseconds = started.elapsed().as_secs_f64() * 1e3,
             "frame processed"
         );

@@ -2,9 +2,9 @@
 
 use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
-use super::workspace::write_atomically;
-use crate::fits::{FitsStore, Header, PixelFormat, wcs_cards};
-use crate::imaging::{CalibratedImage, Image, wcs::TangentPlane};
+use super::workspace::{replace_unsynced, write_atomically};
+use crate::fits::{FitsImage, FitsStore, Header, NewPlane, wcs_cards};
+use crate::imaging::{CalibratedImage, wcs::TangentPlane};
 use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -52,7 +52,6 @@ pub fn write_reduced(
     header: &Header,
     image: &CalibratedImage,
 ) -> Result<(), Gp1Error> {
-    let mask: Image = image.mask.mapv(f32::from);
     let mut variance_header = Header::new();
     variance_header.set("BUNIT", "electron2", "unit of the pixels");
     let mut mask_header = Header::new();
@@ -64,9 +63,9 @@ pub fn write_reduced(
     store.write_images(
         path,
         &[
-            ("", header, &image.data, PixelFormat::Float32),
-            (VARIANCE, &variance_header, &image.variance, PixelFormat::Float32),
-            (MASK, &mask_header, &mask, PixelFormat::Byte),
+            ("", header, NewPlane::Float32(&image.data)),
+            (VARIANCE, &variance_header, NewPlane::Float32(&image.variance)),
+            (MASK, &mask_header, NewPlane::Bits(&image.mask)),
         ],
     )?;
     Ok(())
@@ -78,17 +77,20 @@ pub fn read_reduced(store: &dyn FitsStore, path: &Path) -> Result<ReducedFrame, 
     let mut primary = None;
     let mut variance = None;
     let mut mask = None;
-    for (name, image) in store.read_images(path)? {
-        match name.as_str() {
-            VARIANCE => variance = Some(image.data),
-            MASK => mask = Some(image.data),
-            _ if primary.is_none() => primary = Some(image),
+    for plane in store.read_planes(path)? {
+        match plane.name.as_str() {
+            VARIANCE => variance = Some(plane.pixels.into_values()),
+            MASK => mask = Some(plane.pixels.into_bits()),
+            _ if primary.is_none() => {
+                primary =
+                    Some(FitsImage { header: plane.header, data: plane.pixels.into_values() });
+            }
             _ => {}
         }
     }
     let primary = primary.ok_or_else(|| wrong("no image"))?;
     let variance = variance.ok_or_else(|| wrong("no VARIANCE extension"))?;
-    let mask = mask.ok_or_else(|| wrong("no MASK extension"))?.mapv(|value| value as u8);
+    let mask = mask.ok_or_else(|| wrong("no MASK extension"))?;
     if variance.dim() != primary.data.dim() || mask.dim() != primary.data.dim() {
         return Err(wrong("the extensions are not of the size of the image"));
     }
@@ -101,10 +103,17 @@ pub fn read_reduced(store: &dyn FitsStore, path: &Path) -> Result<ReducedFrame, 
 }
 
 /// Writes the JSON; last of a frame's files, so that its presence says the others are whole.
-pub fn write_measurement(path: &Path, measurement: &FrameMeasurement) -> Result<(), Gp1Error> {
+pub fn write_measurement(
+    store: &dyn FitsStore,
+    path: &Path,
+    measurement: &FrameMeasurement,
+) -> Result<(), Gp1Error> {
     let text = serde_json::to_vec_pretty(measurement)
         .map_err(|error| Gp1Error::Content { path: path.to_owned(), what: error.to_string() })?;
-    write_atomically(path, &text)
+    match store.syncs() {
+        true => write_atomically(path, &text),
+        false => replace_unsynced(path, &text),
+    }
 }
 
 /// Reads the JSON of a frame.
@@ -169,7 +178,7 @@ fn status_of(header: &Header) -> AstrometryStatus {
 pub(crate) mod tests {
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
-    use crate::imaging::Mask;
+    use crate::imaging::{Image, Mask};
     use crate::model::{Degradation, SkyPosition};
 
     pub(crate) fn measurement(name: &str) -> FrameMeasurement {
@@ -231,10 +240,10 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f_quality.json");
         let mut measurement = measurement("f");
-        write_measurement(&path, &measurement).unwrap();
+        write_measurement(&Cfitsio, &path, &measurement).unwrap();
         assert_eq!(read_measurement(&path).unwrap(), measurement);
         measurement.format_version = 9;
-        write_measurement(&path, &measurement).unwrap();
+        write_measurement(&Cfitsio, &path, &measurement).unwrap();
         assert!(read_measurement(&path).unwrap_err().to_string().contains("format version 9"));
     }
 }

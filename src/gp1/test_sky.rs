@@ -1,7 +1,7 @@
 //! A small sky with a small camera for the tests of this room: stars, one fading source, noise; no traps.
 
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsStore, Header, PixelFormat, cfitsio::Cfitsio, wcs_cards};
+use crate::fits::{FitsStore, Header, NewPlane, cfitsio::Cfitsio, wcs_cards};
 use crate::imaging::{Image, wcs::TangentPlane};
 use crate::model::{
     CatalogueAnswer, CatalogueObject, FrameIdentity, FrameKeywords, FrameKind, FrameRecord,
@@ -144,7 +144,7 @@ fn write_raw(
 ) -> FrameRecord {
     let name = format!("{}C0o", start.compact());
     let path = directory.join(format!("{name}.fits"));
-    Cfitsio.write_images(&path, &[("", &header, data, PixelFormat::Float32)]).unwrap();
+    Cfitsio.write_images(&path, &[("", &header, NewPlane::Float32(data))]).unwrap();
     let (rows, columns) = data.dim();
     FrameRecord {
         id: index as i64,

@@ -147,17 +147,31 @@ pub fn make_directory(path: &Path) -> Result<(), Gp1Error> {
 /// directory.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Gp1Error> {
     let failed = |source| Gp1Error::Io { path: path.to_owned(), source };
+    replace(path, content, |file| file.sync_all())?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The same without waiting for the disk: whole or not at all but for a power cut.
+pub fn replace_unsynced(path: &Path, content: &[u8]) -> Result<(), Gp1Error> {
+    replace(path, content, |_| Ok(()))
+}
+
+fn replace(
+    path: &Path,
+    content: &[u8],
+    sync: impl Fn(&std::fs::File) -> std::io::Result<()>,
+) -> Result<(), Gp1Error> {
+    let failed = |source| Gp1Error::Io { path: path.to_owned(), source };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
     let mut file = std::fs::File::create(&temporary).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    std::fs::rename(&temporary, path).map_err(failed)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    sync(&file).map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
 }
 
 #[cfg(test)]

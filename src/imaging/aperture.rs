@@ -21,47 +21,82 @@ pub struct ApertureSum {
     pub mask_bits: u8,
 }
 
+/// A circle on the pixel grid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circle {
+    square: f64,
+    /// Squares of the distances up to which a pixel certainly lies inside, and from which on certainly outside.
+    inner: f64,
+    outer: f64,
+}
+
+impl Circle {
+    /// A radius that is not positive holds nothing.
+    pub fn new(radius: f64) -> Self {
+        let radius = if radius > 0.0 { radius } else { 0.0 };
+        let inner = radius - HALF_DIAGONAL;
+        Self {
+            square: radius * radius,
+            inner: if inner > 0.0 { inner * inner } else { -1.0 },
+            outer: if radius > 0.0 { (radius + HALF_DIAGONAL).powi(2) } else { 0.0 },
+        }
+    }
+
+    /// Area of the overlap with the pixel whose centre lies (`dx`, `dy`) from the circle's. Exact (no subsampling) to about 1e-15 ×
+    /// radius².
+    pub fn overlap(&self, dx: f64, dy: f64) -> f64 {
+        let distance_square = dx * dx + dy * dy;
+        if distance_square <= self.inner {
+            1.0
+        } else if distance_square < self.outer {
+            self.border_overlap(dx.abs(), dy.abs())
+        } else {
+            0.0
+        }
+    }
+
+    /// The same of a pixel that the circle may cut; by symmetry its centre lies in the first quadrant. A pixel on an axis is cut along
+    /// it.
+    fn border_overlap(&self, dx: f64, dy: f64) -> f64 {
+        let (left, right, bottom, top) = (dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5);
+        let columns = |bottom: f64, top: f64| {
+            let right_part = self.quadrant_overlap(left.max(0.0), right, bottom, top);
+            match left < 0.0 {
+                true => right_part + self.quadrant_overlap(0.0, -left, bottom, top),
+                false => right_part,
+            }
+        };
+        let upper = columns(bottom.max(0.0), top);
+        let area = if bottom < 0.0 { upper + columns(0.0, -bottom) } else { upper };
+        if area.is_finite() { area.clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    /// Area inside the circle of a rectangle of the first quadrant: ∫ min(top, √(r² − u²)) − bottom du, as far as that is positive.
+    fn quadrant_overlap(&self, left: f64, right: f64, bottom: f64, top: f64) -> f64 {
+        if right * right + top * top <= self.square {
+            return (right - left) * (top - bottom);
+        }
+        if left * left + bottom * bottom >= self.square {
+            return 0.0;
+        }
+        let abscissa = |height: f64| (self.square - height * height).max(0.0).sqrt();
+        // Up to `under` the rectangle is lower than the arc, beyond `end` the arc is lower than the rectangle.
+        let under = abscissa(top).clamp(left, right);
+        let end = abscissa(bottom).clamp(left, right);
+        let (under_height, end_height) = (abscissa(under), abscissa(end));
+        let sine = (end * under_height - under * end_height) / self.square;
+        let arc =
+            end * end_height - under * under_height + self.square * sine.clamp(0.0, 1.0).asin();
+        (under - left) * (top - bottom) + 0.5 * arc - bottom * (end - under)
+    }
+}
+
 /// Half the diagonal of a pixel.
 const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
-/// Area of the circle of `radius` about the origin inside the rectangle from the origin to (`x`, `y`), counted
-/// negative when `x` and `y` differ in sign: ∫₀ˣ min(y, √(r² − u²)) du.
-fn quadrant_area(x: f64, y: f64, radius: f64) -> f64 {
-    let sign = x.signum() * y.signum();
-    let (x, y) = (x.abs().min(radius), y.abs().min(radius));
-    let square = radius * radius;
-    if x * x + y * y <= square {
-        return sign * x * y;
-    }
-    // Up to `corner` the rectangle is lower than the circle, beyond it the circle is the lower one.
-    let corner = (square - y * y).max(0.0).sqrt();
-    let below_arc = |u: f64| {
-        0.5 * (u * (square - u * u).max(0.0).sqrt() + square * (u / radius).min(1.0).asin())
-    };
-    sign * (corner * y + below_arc(x) - below_arc(corner))
-}
-
-/// Area of the overlap of a circle of `radius` at (`x`, `y`) with the pixel at column `column`, row `row`.
-///
-/// Exact (no subsampling) to about 1e-15 × radius². Zero for a radius that is not positive.
+/// Area of the overlap of a circle of `radius` at (`x`, `y`) with the pixel at column `column`, row `row`: see [`Circle::overlap`].
 pub fn pixel_overlap(x: f64, y: f64, radius: f64, column: i64, row: i64) -> f64 {
-    if radius.is_nan() || radius <= 0.0 {
-        return 0.0;
-    }
-    let (dx, dy) = (column as f64 - x, row as f64 - y);
-    let distance = (dx * dx + dy * dy).sqrt();
-    if distance + HALF_DIAGONAL <= radius {
-        return 1.0;
-    }
-    if distance - HALF_DIAGONAL >= radius {
-        return 0.0;
-    }
-    let (left, right, bottom, top) = (dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5);
-    let area = quadrant_area(right, top, radius)
-        - quadrant_area(left, top, radius)
-        - quadrant_area(right, bottom, radius)
-        + quadrant_area(left, bottom, radius);
-    if area.is_finite() { area.clamp(0.0, 1.0) } else { 0.0 }
+    Circle::new(radius).overlap(column as f64 - x, row as f64 - y)
 }
 
 /// Sum over a circular aperture. Masked pixels are replaced by the mean of the good ones in the aperture
@@ -85,10 +120,12 @@ pub(super) fn measure_in(planes: &Planes<'_>, x: f64, y: f64, radius: f64) -> Op
         return None;
     }
     let (rows, columns) = planes.window(x, y, radius);
+    let circle = Circle::new(radius);
     let (mut flux, mut variance, mut area, mut good_area, mut bits) = (0.0, 0.0, 0.0, 0.0, 0);
     for row in rows {
+        let dy = row as f64 - y;
         for column in columns.clone() {
-            let overlap = pixel_overlap(x, y, radius, column as i64, row as i64);
+            let overlap = circle.overlap(column as f64 - x, dy);
             if overlap <= 0.0 {
                 continue;
             }

@@ -1,6 +1,8 @@
 //! Pixels that the calibration masters themselves show to be bad.
 
-use super::{Image, Mask, mask_bits, statistics};
+use ndarray::{CowArray, Ix2};
+
+use super::{Image, Mask, bands, mask_bits, statistics};
 
 /// Side of the blocks whose medians stand for the surroundings of a pixel: wide enough not to follow a group of bad pixels, small
 /// enough to follow vignetting.
@@ -30,57 +32,125 @@ pub fn bad_pixels(
         return None;
     }
     let mut mask = Mask::zeros(shape);
-    for plane in planes {
-        for (flags, value) in mask.iter_mut().zip(plane) {
-            if !value.is_finite() {
-                *flags |= mask_bits::BAD;
+    let planes: Vec<_> = planes.into_iter().map(|plane| plane.as_standard_layout()).collect();
+    mark(&mut mask, |row, flags| {
+        for plane in &planes {
+            for (flags, value) in flags.iter_mut().zip(row_of(plane, row)) {
+                *flags |= if value.is_finite() { 0 } else { mask_bits::BAD };
             }
         }
-    }
+    });
     if let Some(bias) = bias {
-        mark_columns(&mut mask, bias, f64::from(hot_sigma));
+        mark_columns(&mut mask, &bias.as_standard_layout(), hot_sigma);
     }
     if let Some(dark) = dark_per_second {
-        let surroundings = block_medians(dark);
-        let excess: Image = dark - &surroundings;
-        let deviation = deviation(excess.iter().map(|&value| f64::from(value)));
-        mark(&mut mask, &excess, |excess| {
-            deviation > 0.0 && f64::from(excess) > f64::from(hot_sigma) * deviation
-        });
+        let dark = dark.as_standard_layout();
+        let surroundings = BlockMedians::of(&dark);
+        let excess = |(row, column): (usize, usize)| {
+            f64::from(dark[(row, column)]) - f64::from(surroundings.at(row, column))
+        };
+        let limit = f64::from(hot_sigma) * deviation(sampled(shape).map(excess));
+        if limit > 0.0 {
+            let limit = limit as f32;
+            mark(&mut mask, |row, flags| {
+                let medians = surroundings.row(row);
+                let pixels = flags.chunks_mut(BLOCK).zip(row_of(&dark, row).chunks(BLOCK));
+                for ((flags, values), median) in pixels.zip(medians) {
+                    for (flags, value) in flags.iter_mut().zip(values) {
+                        *flags |= if value - median > limit { mask_bits::BAD } else { 0 };
+                    }
+                }
+            });
+        }
     }
     if let Some(flat) = flat {
-        let response: Image = flat / &block_medians(flat);
-        mark(&mut mask, &response, |response| !RESPONSE.contains(&response));
+        let flat = flat.as_standard_layout();
+        let surroundings = BlockMedians::of(&flat);
+        mark(&mut mask, |row, flags| {
+            let medians = surroundings.row(row);
+            let pixels = flags.chunks_mut(BLOCK).zip(row_of(&flat, row).chunks(BLOCK));
+            for ((flags, values), median) in pixels.zip(medians) {
+                for (flags, value) in flags.iter_mut().zip(values) {
+                    let is_good = RESPONSE.contains(&(value / median));
+                    *flags |= if is_good { 0 } else { mask_bits::BAD };
+                }
+            }
+        });
     }
     Some(mask)
 }
 
-fn mark(mask: &mut Mask, plane: &Image, is_bad: impl Fn(f32) -> bool) {
-    for (flags, &value) in mask.iter_mut().zip(plane) {
-        if is_bad(value) {
-            *flags |= mask_bits::BAD;
+/// Does `work` on each row of the mask: its number and its flags.
+fn mark(mask: &mut Mask, work: impl Fn(usize, &mut [u8]) + Sync) {
+    let width = mask.dim().1.max(1);
+    let Some(flags) = mask.as_slice_mut() else { return };
+    bands::of_plane(flags, width, 1, |first_row, flags| {
+        for (offset, flags) in flags.chunks_mut(width).enumerate() {
+            work(first_row + offset, flags);
         }
+    });
+}
+
+/// A row of a plane in row-major order.
+fn row_of<'a>(plane: &'a CowArray<'_, f32, Ix2>, row: usize) -> &'a [f32] {
+    let width = plane.dim().1;
+    let values = plane.as_slice().and_then(|values| values.get(row * width..(row + 1) * width));
+    values.unwrap_or(&[])
+}
+
+/// The median of each block of a plane: its surroundings. A block without a finite value has 0.
+struct BlockMedians {
+    per_row: usize,
+    medians: Vec<f32>,
+}
+
+impl BlockMedians {
+    fn of(plane: &CowArray<'_, f32, Ix2>) -> Self {
+        let (rows, columns) = plane.dim();
+        let per_row = columns.div_ceil(BLOCK).max(1);
+        let mut medians = vec![0.0; rows.div_ceil(BLOCK) * per_row];
+        bands::of_plane(&mut medians, per_row, BLOCK * BLOCK, |first, medians| {
+            let mut values = Vec::with_capacity(BLOCK * BLOCK);
+            for (place, median) in medians.iter_mut().enumerate() {
+                let (block_row, block_column) = (first + place / per_row, place % per_row);
+                values.clear();
+                for row in block_row * BLOCK..((block_row + 1) * BLOCK).min(rows) {
+                    let values_of_row = row_of(plane, row).chunks(BLOCK).nth(block_column);
+                    values.extend_from_slice(values_of_row.unwrap_or(&[]));
+                }
+                *median = statistics::median_in_place(&mut values).unwrap_or(0.0);
+            }
+        });
+        Self { per_row, medians }
+    }
+
+    /// Of the blocks that a row of pixels crosses.
+    fn row(&self, row: usize) -> &[f32] {
+        let first = row / BLOCK * self.per_row;
+        self.medians.get(first..first + self.per_row).unwrap_or(&[])
+    }
+
+    fn at(&self, row: usize, column: usize) -> f32 {
+        self.row(row).get(column / BLOCK).copied().unwrap_or(0.0)
     }
 }
 
-/// Each pixel's block median. A block without a finite value has 0.
-fn block_medians(plane: &Image) -> Image {
-    let mut medians = Image::zeros(plane.dim());
-    let mut values = Vec::with_capacity(BLOCK * BLOCK);
-    for (block, mut place) in plane
-        .axis_chunks_iter(ndarray::Axis(0), BLOCK)
-        .zip(medians.axis_chunks_iter_mut(ndarray::Axis(0), BLOCK))
-    {
-        for (block, mut place) in block
-            .axis_chunks_iter(ndarray::Axis(1), BLOCK)
-            .zip(place.axis_chunks_iter_mut(ndarray::Axis(1), BLOCK))
-        {
-            values.clear();
-            values.extend(block.iter());
-            place.fill(statistics::median_in_place(&mut values).unwrap_or(0.0));
+/// Pixels of which a deviation is taken: enough to know it to a quarter of a per cent.
+const SAMPLE: usize = 1 << 18;
+
+/// Rows and columns of at most [`SAMPLE`] pixels spread evenly over an image, all columns alike.
+fn sampled((rows, columns): (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
+    let columns = columns.max(1);
+    let count = rows * columns;
+    let has_common_factor = |step: &usize| {
+        let (mut one, mut other) = (*step, columns);
+        while other > 0 {
+            (one, other) = (other, one % other);
         }
-    }
-    medians
+        one > 1
+    };
+    let step = (count.div_ceil(SAMPLE).max(1)..).find(|step| !has_common_factor(step)).unwrap_or(1);
+    (0..count).step_by(step).map(move |place| (place / columns, place % columns))
 }
 
 /// Robust deviation around the median; where most values are the same, from the mean absolute deviation.
@@ -96,32 +166,57 @@ fn deviation(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-fn mark_columns(mask: &mut Mask, bias: &Image, sigma: f64) {
-    let mut values = Vec::new();
-    let mut median = |values_of: &mut dyn Iterator<Item = f32>| {
-        values.clear();
-        values.extend(values_of);
-        statistics::median_in_place(&mut values).map_or(0.0, f64::from)
-    };
-    let columns: Vec<f64> =
-        bias.columns().into_iter().map(|column| median(&mut column.iter().copied())).collect();
+/// Columns taken out of an image at once: as many values as a line of the cache holds.
+const COLUMNS_AT_ONCE: usize = 16;
+
+/// Median of each column.
+fn column_medians(plane: &CowArray<'_, f32, Ix2>) -> Vec<f32> {
+    let (rows, columns) = plane.dim();
+    let mut medians = vec![0.0; columns];
+    bands::of_plane(&mut medians, COLUMNS_AT_ONCE, rows, |first, medians| {
+        let mut values = vec![Vec::with_capacity(rows); COLUMNS_AT_ONCE];
+        for (group, medians) in medians.chunks_mut(COLUMNS_AT_ONCE).enumerate() {
+            let start = (first + group) * COLUMNS_AT_ONCE;
+            values.iter_mut().for_each(Vec::clear);
+            for row in 0..rows {
+                for (values, &value) in values.iter_mut().zip(row_of(plane, row).iter().skip(start))
+                {
+                    values.push(value);
+                }
+            }
+            for (median, values) in medians.iter_mut().zip(&mut values) {
+                *median = statistics::median_in_place(values).unwrap_or(0.0);
+            }
+        }
+    });
+    medians
+}
+
+fn mark_columns(mask: &mut Mask, bias: &CowArray<'_, f32, Ix2>, sigma: f32) {
+    let columns = column_medians(bias);
     let differences: Vec<f64> = columns
         .iter()
         .enumerate()
-        .map(|(index, level)| {
+        .map(|(index, &level)| {
             let first = index.saturating_sub(COLUMN_REACH);
             let around = columns.iter().skip(first).take(index + COLUMN_REACH + 1 - first);
-            level - median(&mut around.map(|&level| level as f32))
+            let mut around: Vec<f32> = around.copied().collect();
+            f64::from(level) - statistics::median_in_place(&mut around).map_or(0.0, f64::from)
         })
         .collect();
-    let pixel_noise = deviation(bias.rows().into_iter().flat_map(|row| {
-        row.into_iter().zip(&columns).map(|(&value, &level)| f64::from(value) - level)
-    }));
-    let limit = (sigma * deviation(differences.iter().copied())).max(pixel_noise);
-    for (mut column, difference) in mask.columns_mut().into_iter().zip(differences) {
-        if difference.abs() > limit {
-            column.mapv_inplace(|flags| flags | mask_bits::BAD);
-        }
+    let above_column = |(row, column): (usize, usize)| {
+        f64::from(bias[(row, column)]) - columns.get(column).copied().map_or(0.0, f64::from)
+    };
+    let pixel_noise = deviation(sampled(bias.dim()).map(above_column));
+    let limit = (f64::from(sigma) * deviation(differences.iter().copied())).max(pixel_noise);
+    let bad: Vec<u8> = differences
+        .iter()
+        .map(|difference| if difference.abs() > limit { mask_bits::BAD } else { 0 })
+        .collect();
+    if bad.iter().any(|flag| *flag != 0) {
+        mark(mask, |_, flags| {
+            flags.iter_mut().zip(&bad).for_each(|(flags, bad)| *flags |= bad);
+        });
     }
 }
 

@@ -164,28 +164,29 @@ const SKY_SAMPLE: usize = 1 << 18;
 
 /// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
 fn mark_bleeding(inputs: &ReductionInputs<'_>, mask: &mut Mask) {
-    let (rows, columns) = mask.dim();
     let step = inputs.raw.len().div_ceil(SKY_SAMPLE).max(1);
     let mut sample: Vec<f32> = inputs.raw.iter().step_by(step).copied().collect();
     let sky = statistics::median_in_place(&mut sample).unwrap_or(0.0);
-    for column in 0..columns {
-        for row in 0..rows {
-            if mask[(row, column)] & mask_bits::SATURATED == 0 {
-                continue;
-            }
-            let mut follow = |path: &mut dyn Iterator<Item = usize>| {
-                for row in path {
-                    if mask[(row, column)] & (mask_bits::SATURATED | mask_bits::BLEED) != 0
-                        || !is_bleeding(inputs, sky, row, column)
-                    {
-                        break;
-                    }
-                    mask[(row, column)] |= mask_bits::BLEED;
+    let mut saturated: Vec<(usize, usize)> = mask
+        .indexed_iter()
+        .filter(|(_, flags)| **flags & mask_bits::SATURATED != 0)
+        .map(|((row, column), _)| (column, row))
+        .collect();
+    saturated.sort_unstable();
+    let rows = mask.dim().0;
+    for (column, row) in saturated {
+        let mut follow = |path: &mut dyn Iterator<Item = usize>| {
+            for row in path {
+                if mask[(row, column)] & (mask_bits::SATURATED | mask_bits::BLEED) != 0
+                    || !is_bleeding(inputs, sky, row, column)
+                {
+                    break;
                 }
-            };
-            follow(&mut (0..row).rev());
-            follow(&mut (row + 1..rows));
-        }
+                mask[(row, column)] |= mask_bits::BLEED;
+            }
+        };
+        follow(&mut (0..row).rev());
+        follow(&mut (row + 1..rows));
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     planes::{Owners, Planes, UNUSABLE},
     star_profile::{self, StarLight},
     stellar_width::{self, StarLocus, WidthSample},
+    surroundings::Surroundings,
     windowed_centroid,
 };
 use crate::model::{Source, SourceFlags, TotalFlux};
@@ -100,10 +101,16 @@ pub fn detect(
     });
     let dropped_count = footprints.len().saturating_sub(parameters.maximum_sources);
     footprints.truncate(parameters.maximum_sources);
-    let shapes: Vec<Shape> = match &planes {
-        Some(planes) => bands::map(&footprints, |footprint| shape(planes, &owners, footprint)),
+    let measured: Vec<(Shape, Option<TotalFlux>)> = match &planes {
+        Some(planes) => bands::map(&footprints, |footprint| {
+            let (x, y, label) = (footprint.x, footprint.y, footprint.label);
+            let mut surroundings = Surroundings::new(planes, &owners, label, x, y);
+            let shape = shape(planes, &mut surroundings, footprint);
+            (shape, total_flux(&mut surroundings, footprint))
+        }),
         None => Vec::new(),
     };
+    let (shapes, totals): (Vec<Shape>, Vec<Option<TotalFlux>>) = measured.into_iter().unzip();
     let samples: Vec<WidthSample> = shapes.iter().map(|shape| shape.sample).collect();
     let locus = stellar_width::star_locus(&samples);
     let diameter = locus.as_ref().map(|locus| locus.half_light_diameter);
@@ -120,11 +127,11 @@ pub fn detect(
         });
     let mut sources = Vec::new();
     if let Some(planes) = &planes {
-        let found: Vec<(Footprint, Shape)> = footprints.into_iter().zip(shapes).collect();
-        sources = bands::map(&found, |(footprint, shape)| {
+        let found: Vec<_> = footprints.into_iter().zip(shapes).zip(totals).collect();
+        sources = bands::map(&found, |((footprint, shape), total)| {
             let fwhm = share * shape.sample.half_light_diameter;
             Source {
-                total: total_flux(planes, &owners, footprint),
+                total: *total,
                 ..source(planes, footprint, shape, fwhm, aperture_radius_pixels)
             }
         });
@@ -227,30 +234,21 @@ struct Shape {
     sample: WidthSample,
 }
 
-fn shape(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Shape {
-    let (size, label) = (footprint.size(), footprint.label);
-    let radius = half_light::measure(planes, owners, label, footprint.x, footprint.y, size)
+fn shape(planes: &Planes<'_>, surroundings: &mut Surroundings<'_>, footprint: &Footprint) -> Shape {
+    let size = footprint.size();
+    let radius = half_light::measure(surroundings, size)
         .map_or(FWHM_PER_SIGMA * size / 2.0, |half| half.radius);
     let diameter = 2.0 * radius;
     // A window as wide as the source is nearly optimal (SExtractor's choice).
     let sigma = diameter / FWHM_PER_SIGMA;
-    let farthest = radius.max(1.0);
-    let (x, y, position_error) = match windowed_centroid::measure(
-        planes,
-        owners,
-        label,
-        footprint.x,
-        footprint.y,
-        sigma,
-        farthest,
-    ) {
-        Some(centroid) => (centroid.x, centroid.y, centroid.error),
-        None => {
-            let error =
-                windowed_centroid::error_at(planes, owners, label, footprint.x, footprint.y, sigma);
-            (footprint.x, footprint.y, error.unwrap_or(size))
-        }
-    };
+    let (x, y, position_error) =
+        match windowed_centroid::measure(surroundings, sigma, radius.max(1.0)) {
+            Some(centroid) => (centroid.x, centroid.y, centroid.error),
+            None => {
+                let error = windowed_centroid::error_at_centre(surroundings, sigma);
+                (footprint.x, footprint.y, error.unwrap_or(size))
+            }
+        };
     let signal_to_noise = aperture::measure_in(planes, x, y, diameter)
         .filter(|sum| sum.flux_error_electrons > 0.0)
         .map_or(0.0, |sum| sum.flux_electrons / sum.flux_error_electrons);
@@ -329,10 +327,9 @@ fn source(
 }
 
 /// Flux in the Kron aperture about the isophotal centre.
-fn total_flux(planes: &Planes<'_>, owners: &Owners, footprint: &Footprint) -> Option<TotalFlux> {
+fn total_flux(surroundings: &mut Surroundings<'_>, footprint: &Footprint) -> Option<TotalFlux> {
     let axes = (footprint.semi_major, footprint.semi_minor, footprint.theta);
-    let place = (footprint.x, footprint.y);
-    let found = kron::measure(planes, owners, footprint.label, place, axes)?;
+    let found = kron::measure(surroundings, axes)?;
     Some(TotalFlux {
         electrons: found.flux_electrons,
         error_electrons: found.flux_error_electrons,

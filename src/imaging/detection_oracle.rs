@@ -10,6 +10,7 @@ use super::{
     ellipse::Ellipse,
     half_light, kron, mask_bits,
     planes::{Owners, Planes},
+    surroundings::Surroundings,
     synthetic::{self, Star},
     windowed_centroid,
 };
@@ -128,20 +129,15 @@ fn windowed_positions_agree_with_sep() {
     let image = frame(&oracle);
     let background = plain(&oracle, &image);
     let planes = Planes::new(&image, &background).unwrap();
+    let owners = Owners::default();
     let expected = &oracle["windowed"];
     let (x, y) = (numbers(&oracle["detection"]["x"]), numbers(&oracle["detection"]["y"]));
     let (xwin, ywin) = (numbers(&expected["x"]), numbers(&expected["y"]));
     let mut converged = 0;
     for star in 0..x.len() {
-        let Some(found) = windowed_centroid::measure(
-            &planes,
-            &Owners::default(),
-            0,
-            x[star],
-            y[star],
-            number(&expected["sigma"]),
-            5.0,
-        ) else {
+        let mut surroundings = Surroundings::new(&planes, &owners, 0, x[star], y[star]);
+        let sigma = number(&expected["sigma"]);
+        let Some(found) = windowed_centroid::measure(&mut surroundings, sigma, 5.0) else {
             continue;
         };
         converged += 1;
@@ -160,13 +156,15 @@ fn half_light_radii_agree_with_sep() {
     let image = frame(&oracle);
     let background = plain(&oracle, &image);
     let planes = Planes::new(&image, &background).unwrap();
+    let owners = Owners::default();
     let expected = &oracle["half_light"];
     let (x, y) = (numbers(&oracle["detection"]["x"]), numbers(&oracle["detection"]["y"]));
     let radii = numbers(&expected["radius"]);
     let totals = numbers(&expected["total"]);
     for star in 0..x.len() {
-        let found =
-            half_light::radius_within(&planes, x[star], y[star], number(&expected["total_radius"]));
+        let mut surroundings = Surroundings::new(&planes, &owners, 0, x[star], y[star]);
+        let total_radius = number(&expected["total_radius"]);
+        let found = half_light::radius_within(&mut surroundings, total_radius);
         // Where the plain level is above the sky, faint stars have no light on balance.
         assert_eq!(found.is_some(), totals[star] > 0.0, "{star}");
         if let Some(found) = found {
@@ -182,6 +180,7 @@ fn kron_fluxes_agree_with_sep() {
     let image = frame(&oracle);
     let background = plain(&oracle, &image);
     let planes = Planes::new(&image, &background).unwrap();
+    let owners = Owners::default();
     let (detection, expected) = (&oracle["detection"], &oracle["kron"]);
     let of = |values: &Value, star: usize| numbers(values)[star];
     let mut measured = 0;
@@ -190,14 +189,15 @@ fn kron_fluxes_agree_with_sep() {
         let axes =
             (of(&detection["a"], star), of(&detection["b"], star), of(&detection["theta"], star));
         let ellipse = Ellipse::new(place.0, place.1, axes.0, axes.1, axes.2).unwrap();
-        let moment = kron::first_moment(&planes, &Owners::default(), 0, place, &ellipse);
+        let mut surroundings = Surroundings::new(&planes, &owners, 0, place.0, place.1);
+        let moment = kron::first_moment(&mut surroundings, &ellipse);
         // sep says 0 where the plain level is above the sky and there is no light on balance.
         let first_moment = of(&expected["first_moment"], star);
         assert_eq!(moment.is_some(), first_moment > 0.0, "{star}");
         let Some(moment) = moment else { continue };
         measured += 1;
         assert_near(moment, first_moment, 1e-6, "first moment");
-        let found = kron::measure(&planes, &Owners::default(), 0, place, axes).unwrap();
+        let found = kron::measure(&mut surroundings, axes).unwrap();
         assert_near(found.radius, of(&expected["radius"], star), 1e-6, "radius");
         let (flux, error) = (of(&expected["flux"], star), of(&expected["error"], star));
         assert!((found.flux_electrons - flux).abs() <= 1e-6 * flux.abs().max(error), "{star}");

@@ -45,7 +45,7 @@ impl Ellipse {
     /// Distance of a pixel's centre from the ellipse's in units of the semi-axes: 1 on the ellipse.
     pub fn radius_of(&self, column: usize, row: usize) -> f64 {
         let (u, v) = self.normalised(column as f64 - self.x, row as f64 - self.y);
-        u.hypot(v)
+        (u * u + v * v).sqrt()
     }
 
     /// Half-width and half-height of the box about it, pixels.
@@ -66,7 +66,7 @@ impl Ellipse {
     pub fn overlap(&self, column: usize, row: usize) -> f64 {
         let (dx, dy) = (column as f64 - self.x, row as f64 - self.y);
         let (u, v) = self.normalised(dx, dy);
-        let distance = u.hypot(v);
+        let distance = (u * u + v * v).sqrt();
         let half_diagonal = std::f64::consts::FRAC_1_SQRT_2 / self.semi_minor.min(self.semi_major);
         if distance + half_diagonal <= 1.0 {
             return 1.0;
@@ -76,6 +76,9 @@ impl Ellipse {
         }
         let corner = |x: f64, y: f64| self.normalised(dx + x, dy + y);
         let corners = [corner(-0.5, -0.5), corner(0.5, -0.5), corner(0.5, 0.5), corner(-0.5, 0.5)];
+        if corners.iter().all(|(u, v)| u * u + v * v <= 1.0) {
+            return 1.0;
+        }
         let area: f64 = (0..4).map(|side| sector(corners[side], corners[(side + 1) % 4])).sum();
         (area * self.semi_major * self.semi_minor).clamp(0.0, 1.0)
     }

@@ -1,9 +1,6 @@
 //! Total flux in the elliptical aperture of Kron (1980, ApJS 43, 305): FLUX_AUTO, FLUXERR_AUTO and KRON_RADIUS of SExtractor's manual.
 
-use super::{
-    ellipse::Ellipse,
-    planes::{Owners, Planes},
-};
+use super::{ellipse::Ellipse, surroundings::Surroundings};
 
 /// The first moment is taken within this many semi-axes (SExtractor's choice).
 const MOMENT_REACH: f64 = 6.0;
@@ -24,20 +21,14 @@ pub(super) struct KronFlux {
 
 /// First moment Σ r·I / Σ I over the pixels whose centres lie within six semi-axes, r in units of the semi-axes. `None` without
 /// light on balance.
-pub(super) fn first_moment(
-    planes: &Planes<'_>,
-    owners: &Owners,
-    label: u32,
-    (x, y): (f64, f64),
-    ellipse: &Ellipse,
-) -> Option<f64> {
-    let (rows, columns) = ellipse.scaled(MOMENT_REACH).window(planes.height, planes.width);
+pub(super) fn first_moment(surroundings: &mut Surroundings<'_>, ellipse: &Ellipse) -> Option<f64> {
+    let (rows, columns) = surroundings.window_of(&ellipse.scaled(MOMENT_REACH));
     let (mut moment, mut sum) = (0.0, 0.0);
     for row in rows {
-        for column in columns.clone() {
+        let (signal, _) = surroundings.row(row, &columns);
+        for (column, light) in columns.clone().zip(signal) {
             let radius = ellipse.radius_of(column, row);
             if radius <= MOMENT_REACH {
-                let light = planes.own_light(row, column, x, y, owners, label).signal;
                 moment += radius * light;
                 sum += light;
             }
@@ -46,34 +37,31 @@ pub(super) fn first_moment(
     (sum > 0.0 && moment > 0.0).then(|| moment / sum)
 }
 
-/// The total flux of a source with the moments `ellipse` about (`x`, `y`). Pixels of other sources than `label` are replaced.
-/// `None` when the source has no light on balance.
+/// The total flux of a source with these moments about its centre. `None` when the source has no light on balance.
 pub(super) fn measure(
-    planes: &Planes<'_>,
-    owners: &Owners,
-    label: u32,
-    (x, y): (f64, f64),
+    surroundings: &mut Surroundings<'_>,
     (semi_major, semi_minor, theta): (f64, f64, f64),
 ) -> Option<KronFlux> {
+    let (x, y) = surroundings.centre();
     let ellipse = Ellipse::new(x, y, semi_major, semi_minor, theta)?;
     let longest = LONGEST_AXIS / semi_major;
     if longest < LEAST_APERTURE {
         return None;
     }
-    let moment = first_moment(planes, owners, label, (x, y), &ellipse)?;
+    let moment = first_moment(surroundings, &ellipse)?;
     let radius = (APERTURE_IN_MOMENTS * moment).max(LEAST_APERTURE).min(longest);
     let aperture = ellipse.scaled(radius);
-    let (rows, columns) = aperture.window(planes.height, planes.width);
-    let (mut flux, mut variance) = (0.0, 0.0);
+    let (rows, columns) = surroundings.window_of(&aperture);
+    let (mut flux, mut total_variance) = (0.0, 0.0);
     for row in rows {
-        for column in columns.clone() {
+        let (signal, variance) = surroundings.row(row, &columns);
+        for ((column, light), variance) in columns.clone().zip(signal).zip(variance) {
             let overlap = aperture.overlap(column, row);
             if overlap > 0.0 {
-                let pixel = planes.own_light(row, column, x, y, owners, label);
-                flux += overlap * pixel.signal;
-                variance += overlap * pixel.variance;
+                flux += overlap * light;
+                total_variance += overlap * variance;
             }
         }
     }
-    Some(KronFlux { radius, flux_electrons: flux, flux_error_electrons: variance.sqrt() })
+    Some(KronFlux { radius, flux_electrons: flux, flux_error_electrons: total_variance.sqrt() })
 }

@@ -60,6 +60,7 @@ pub mod star_pattern;
 pub mod star_profile;
 pub mod statistics;
 mod stellar_width;
+mod surroundings;
 #[cfg(test)]
 mod synthetic;
 pub mod tpv;

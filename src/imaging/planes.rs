@@ -1,6 +1,8 @@
 //! Contiguous views of the planes of an image and its background, row after row.
 
-use ndarray::{CowArray, Ix2};
+use std::borrow::Cow;
+
+use ndarray::Array2;
 
 use super::{CalibratedImage, background::Background, mask_bits};
 
@@ -12,11 +14,11 @@ pub(super) const UNUSABLE: u8 = mask_bits::BAD | mask_bits::NO_DATA | mask_bits:
 pub(super) struct Planes<'a> {
     pub height: usize,
     pub width: usize,
-    data: CowArray<'a, f32, Ix2>,
-    variance: CowArray<'a, f32, Ix2>,
-    mask: CowArray<'a, u8, Ix2>,
-    level: CowArray<'a, f32, Ix2>,
-    noise: CowArray<'a, f32, Ix2>,
+    data: Cow<'a, [f32]>,
+    variance: Cow<'a, [f32]>,
+    mask: Cow<'a, [u8]>,
+    level: Cow<'a, [f32]>,
+    noise: Cow<'a, [f32]>,
 }
 
 impl<'a> Planes<'a> {
@@ -33,19 +35,16 @@ impl<'a> Planes<'a> {
         Some(Self {
             height: shape.0,
             width: shape.1,
-            data: image.data.as_standard_layout(),
-            variance: image.variance.as_standard_layout(),
-            mask: image.mask.as_standard_layout(),
-            level: background.level.as_standard_layout(),
-            noise: background.noise.as_standard_layout(),
+            data: row_major(&image.data),
+            variance: row_major(&image.variance),
+            mask: row_major(&image.mask),
+            level: row_major(&background.level),
+            noise: row_major(&background.noise),
         })
     }
 
-    fn row<'b, T>(plane: &'b CowArray<'a, T, Ix2>, row: usize, width: usize) -> &'b [T] {
-        plane
-            .as_slice()
-            .and_then(|values| values.get(row * width..(row + 1) * width))
-            .unwrap_or(&[])
+    fn row<T>(plane: &[T], row: usize, width: usize) -> &[T] {
+        plane.get(row * width..(row + 1) * width).unwrap_or(&[])
     }
 
     /// Electrons, background included. Empty beyond the last row, as all of these.
@@ -71,10 +70,11 @@ impl<'a> Planes<'a> {
 
     /// One pixel of the image; the caller keeps `row` and `column` inside it.
     pub fn pixel(&self, row: usize, column: usize) -> Pixel {
-        let mask = self.mask[[row, column]];
-        let signal = f64::from(self.data[[row, column]]) - f64::from(self.level[[row, column]]);
-        let noise = f64::from(self.noise[[row, column]]);
-        let variance = f64::from(self.variance[[row, column]]);
+        let place = row * self.width + column;
+        let mask = self.mask[place];
+        let signal = f64::from(self.data[place]) - f64::from(self.level[place]);
+        let noise = f64::from(self.noise[place]);
+        let variance = f64::from(self.variance[place]);
         let usable = signal.is_finite() && mask & UNUSABLE == 0;
         Pixel {
             signal: if usable { signal } else { 0.0 },
@@ -134,6 +134,10 @@ impl<'a> Planes<'a> {
     }
 }
 
+fn row_major<T: Copy>(plane: &Array2<T>) -> Cow<'_, [T]> {
+    plane.as_slice().map_or_else(|| plane.iter().copied().collect(), Cow::Borrowed)
+}
+
 /// To which detection each pixel belongs. Empty: to none.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -169,9 +173,19 @@ impl Owners {
         }
     }
 
+    /// Labels of the pixels of a row; empty where no pixel is anybody's.
+    pub fn row(&self, row: usize) -> &[u32] {
+        self.labels.get(row * self.width..(row + 1) * self.width).unwrap_or(&[])
+    }
+
+    /// Is there such a detection? There is none of label 0.
+    pub fn is_alive(&self, label: u32) -> bool {
+        self.alive.get(label as usize).copied().unwrap_or(false)
+    }
+
     fn is_foreign(&self, row: usize, column: usize, label: u32) -> bool {
         let owner = self.labels.get(row * self.width + column).copied().unwrap_or(0);
-        owner != label && self.alive.get(owner as usize).copied().unwrap_or(false)
+        owner != label && self.is_alive(owner)
     }
 }
 

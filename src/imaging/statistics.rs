@@ -19,14 +19,59 @@ pub fn median_in_place(values: &mut [f32]) -> Option<f32> {
     let values = values.get_mut(..finite).filter(|values| !values.is_empty())?;
     let middle = values.len() / 2;
     let even = values.len().is_multiple_of(2);
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
-    let upper = *upper;
+    let (lower, upper) = if values.len() < COUNTED {
+        let (below, upper, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
+        let upper = *upper;
+        (if even { below.iter().copied().max_by(f32::total_cmp) } else { None }, upper)
+    } else {
+        let (upper, fewer) = counted(values, middle);
+        let below = || values.iter().copied().filter(|value| value.total_cmp(&upper).is_lt());
+        (if even && fewer == middle { below().max_by(f32::total_cmp) } else { Some(upper) }, upper)
+    };
     if !even {
         return Some(upper);
     }
-    let lower = below.iter().copied().max_by(f32::total_cmp)?;
+    let lower = lower?;
     // In double precision the sum of two large values cannot overflow.
     Some(((f64::from(lower) + f64::from(upper)) / 2.0) as f32)
+}
+
+/// From this many values on counting is faster than selecting.
+const COUNTED: usize = 1 << 16;
+
+/// The value of rank `rank` and how many are smaller: counts by the upper half of the ordered bits, then by the lower half of those
+/// that share the upper.
+fn counted(values: &[f32], rank: usize) -> (f32, usize) {
+    // Bits that grow with the value (the order of `f32::total_cmp`).
+    let key = |value: f32| {
+        let bits = value.to_bits();
+        bits ^ if bits >> 31 == 0 { 1 << 31 } else { u32::MAX }
+    };
+    let bin_of = |counts: &[u32], mut left: usize| {
+        for (bin, &count) in counts.iter().enumerate() {
+            match left.checked_sub(count as usize) {
+                Some(rest) => left = rest,
+                None => return (bin, left),
+            }
+        }
+        (counts.len() - 1, left)
+    };
+    let mut counts = vec![0u32; 1 << 16];
+    for &value in values {
+        counts[(key(value) >> 16) as usize] += 1;
+    }
+    let (upper, left) = bin_of(&counts, rank);
+    counts.fill(0);
+    for &value in values {
+        let key = key(value);
+        if (key >> 16) as usize == upper {
+            counts[(key & 0xffff) as usize] += 1;
+        }
+    }
+    let (lower, equals_before) = bin_of(&counts, left);
+    let key = (upper as u32) << 16 | lower as u32;
+    let bits = key ^ if key >> 31 == 1 { 1 << 31 } else { u32::MAX };
+    (f32::from_bits(bits), rank - equals_before)
 }
 
 /// Median of finite double-precision values; reorders the slice. `None` for none.
@@ -113,6 +158,26 @@ mod tests {
         assert!((statistics.rms - 2.0).abs() < 1e-9);
         let nothing = plane_statistics(&Image::from_elem((2, 2), f32::NAN));
         assert_eq!(nothing, PlaneStatistics { mean: 0.0, median: 0.0, rms: 0.0 });
+    }
+
+    #[test]
+    fn many_values_have_the_median_of_a_sorted_list() {
+        let mut generator = crate::imaging::synthetic::Generator::new(5);
+        for (count, scale) in [(COUNTED, 1.0), (COUNTED + 1, 1e-3), (100_000, 0.0), (90_001, 1e30)]
+        {
+            let mut values: Vec<f32> =
+                (0..count).map(|_| (scale * generator.normal() - scale / 3.0) as f32).collect();
+            values[7] = f32::NAN;
+            let mut sorted: Vec<f32> =
+                values.iter().copied().filter(|value| value.is_finite()).collect();
+            sorted.sort_by(f32::total_cmp);
+            let middle = sorted.len() / 2;
+            let expected = match sorted.len() % 2 {
+                1 => sorted[middle],
+                _ => ((f64::from(sorted[middle - 1]) + f64::from(sorted[middle])) / 2.0) as f32,
+            };
+            assert_eq!(median_in_place(&mut values), Some(expected), "{count} {scale}");
+        }
     }
 
     proptest! {

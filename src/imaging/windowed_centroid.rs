@@ -1,10 +1,7 @@
 //! Centroid in a Gaussian window that moves with it: XWIN_IMAGE, YWIN_IMAGE and their errors of SExtractor's
 //! manual ("Windowed positional parameters").
 
-use super::{
-    aperture::pixel_overlap,
-    planes::{Owners, Planes},
-};
+use super::{aperture::Circle, surroundings::Surroundings};
 
 /// Radius of the sums in standard deviations of the window.
 const REACH_SIGMAS: f64 = 4.0;
@@ -21,30 +18,27 @@ pub(super) struct Centroid {
     pub error: f64,
 }
 
-/// Iterates x ← x + 2 Σ wᵢIᵢ(xᵢ − x) / Σ wᵢIᵢ with w = exp(−r²/2s²), from (`x`, `y`) with s = `sigma`. The error is
-/// that of the same sum: 4 Σ wᵢ²σᵢ²(xᵢ − x)² / (Σ wᵢIᵢ)². Pixels of other sources than `label` are replaced.
+/// Iterates x ← x + 2 Σ wᵢIᵢ(xᵢ − x) / Σ wᵢIᵢ with w = exp(−r²/2s²), from the source's centre with s = `sigma`. The error is
+/// that of the same sum: 4 Σ wᵢ²σᵢ²(xᵢ − x)² / (Σ wᵢIᵢ)².
 ///
 /// `None` when it does not converge, has no light, or moves farther than `farthest` pixels from its start.
 pub(super) fn measure(
-    planes: &Planes<'_>,
-    owners: &Owners,
-    label: u32,
-    start_x: f64,
-    start_y: f64,
+    surroundings: &mut Surroundings<'_>,
     sigma: f64,
     farthest: f64,
 ) -> Option<Centroid> {
     if !(sigma > 0.0 && sigma.is_finite()) {
         return None;
     }
+    let (start_x, start_y) = surroundings.centre();
     let (mut x, mut y) = (start_x, start_y);
     for _ in 0..MOST_STEPS {
-        let sums = sums(planes, owners, label, x, y, sigma)?;
+        let sums = sums(surroundings, x, y, sigma)?;
         let (step_x, step_y) = (2.0 * sums.x / sums.light, 2.0 * sums.y / sums.light);
         x += step_x;
         y += step_y;
         let moved = (x - start_x).hypot(y - start_y);
-        if !(moved <= farthest && planes.contains(x, y)) {
+        if !(moved <= farthest && surroundings.contains(x, y)) {
             return None;
         }
         if step_x.hypot(step_y) < LAST_STEP {
@@ -54,16 +48,10 @@ pub(super) fn measure(
     None
 }
 
-/// The error of a windowed centroid at a fixed position. `None` without light there.
-pub(super) fn error_at(
-    planes: &Planes<'_>,
-    owners: &Owners,
-    label: u32,
-    x: f64,
-    y: f64,
-    sigma: f64,
-) -> Option<f64> {
-    sums(planes, owners, label, x, y, sigma).map(|sums| sums.error())
+/// The error of a windowed centroid that stays at the source's centre. `None` without light there.
+pub(super) fn error_at_centre(surroundings: &mut Surroundings<'_>, sigma: f64) -> Option<f64> {
+    let (x, y) = surroundings.centre();
+    sums(surroundings, x, y, sigma).map(|sums| sums.error())
 }
 
 #[derive(Default)]
@@ -81,36 +69,32 @@ impl Sums {
     }
 }
 
-fn sums(
-    planes: &Planes<'_>,
-    owners: &Owners,
-    label: u32,
-    x: f64,
-    y: f64,
-    sigma: f64,
-) -> Option<Sums> {
+fn sums(surroundings: &mut Surroundings<'_>, x: f64, y: f64, sigma: f64) -> Option<Sums> {
     let reach = REACH_SIGMAS * sigma;
-    let (rows, columns) = planes.window(x, y, reach);
+    let (rows, columns) = surroundings.window(x, y, reach);
     let scale = -0.5 / (sigma * sigma);
     let across: Vec<f64> =
         columns.clone().map(|column| (scale * (column as f64 - x).powi(2)).exp()).collect();
+    let circle = Circle::new(reach);
     let mut sums = Sums::default();
     for row in rows {
         let dy = row as f64 - y;
         let along = (scale * dy * dy).exp();
-        for (column, across) in columns.clone().zip(&across) {
-            let overlap = pixel_overlap(x, y, reach, column as i64, row as i64);
+        let (signal, variance) = surroundings.row(row, &columns);
+        for (((column, across), signal), variance) in
+            columns.clone().zip(&across).zip(signal).zip(variance)
+        {
+            let dx = column as f64 - x;
+            let overlap = circle.overlap(dx, dy);
             if overlap <= 0.0 {
                 continue;
             }
-            let dx = column as f64 - x;
             let weight = overlap * along * across;
-            let pixel = planes.own_light(row, column, x, y, owners, label);
-            let light = weight * pixel.signal;
+            let light = weight * signal;
             sums.light += light;
             sums.x += light * dx;
             sums.y += light * dy;
-            let variance = weight * weight * pixel.variance;
+            let variance = weight * weight * variance;
             sums.variance_x += variance * dx * dx;
             sums.variance_y += variance * dy * dy;
         }
@@ -124,6 +108,7 @@ mod tests {
     use crate::imaging::{
         CalibratedImage, Image, Mask,
         background::Background,
+        planes::{Owners, Planes},
         synthetic::{Generator, Star, add_stars},
     };
 
@@ -146,13 +131,23 @@ mod tests {
         }
     }
 
+    fn measured(
+        planes: &Planes<'_>,
+        (x, y): (f64, f64),
+        sigma: f64,
+        farthest: f64,
+    ) -> Option<Centroid> {
+        let owners = Owners::default();
+        measure(&mut Surroundings::new(planes, &owners, 0, x, y), sigma, farthest)
+    }
+
     #[test]
     fn a_symmetric_star_is_found_exactly() {
         let background = background((41, 41));
         for (x, y) in [(20.0, 20.0), (20.37, 19.81), (19.5, 20.5)] {
             let image = star(x, y, 1e5);
             let planes = Planes::new(&image, &background).unwrap();
-            let centroid = measure(&planes, &Owners::default(), 0, 20.2, 20.1, 1.3, 2.0).unwrap();
+            let centroid = measured(&planes, (20.2, 20.1), 1.3, 2.0).unwrap();
             // The profile is sampled at 2.4 points per rms: no bias beyond the last step and the sampling.
             assert!((centroid.x - x).hypot(centroid.y - y) < 3e-3, "{x} {y} {centroid:?}");
         }
@@ -168,7 +163,7 @@ mod tests {
             let mut image = clean.clone();
             image.data.mapv_inplace(|value| value + (5.0 * generator.normal()) as f32);
             let planes = Planes::new(&image, &background).unwrap();
-            let centroid = measure(&planes, &Owners::default(), 0, 20.3, 19.9, 1.3, 3.0).unwrap();
+            let centroid = measured(&planes, (20.3, 19.9), 1.3, 3.0).unwrap();
             squares += (centroid.x - 20.3).powi(2) + (centroid.y - 19.9).powi(2);
             stated += 2.0 * centroid.error.powi(2);
         }
@@ -183,12 +178,14 @@ mod tests {
         let background = background((41, 41));
         let image = star(30.0, 20.0, 1e6);
         let planes = Planes::new(&image, &background).unwrap();
-        assert_eq!(measure(&planes, &Owners::default(), 0, 24.0, 20.0, 1.3, 2.0), None);
-        assert_eq!(measure(&planes, &Owners::default(), 0, 24.0, 20.0, f64::NAN, 2.0), None);
+        assert_eq!(measured(&planes, (24.0, 20.0), 1.3, 2.0), None);
+        assert_eq!(measured(&planes, (24.0, 20.0), f64::NAN, 2.0), None);
         let mut dark = image.clone();
         dark.data.mapv_inplace(|value| -value);
         let planes = Planes::new(&dark, &background).unwrap();
-        assert_eq!(measure(&planes, &Owners::default(), 0, 30.0, 20.0, 1.3, 2.0), None);
-        assert_eq!(error_at(&planes, &Owners::default(), 0, 30.0, 20.0, 1.3), None);
+        assert_eq!(measured(&planes, (30.0, 20.0), 1.3, 2.0), None);
+        let owners = Owners::default();
+        let mut surroundings = Surroundings::new(&planes, &owners, 0, 30.0, 20.0);
+        assert_eq!(error_at_centre(&mut surroundings, 1.3), None);
     }
 }

@@ -340,7 +340,7 @@ fn most_frequent(texts: impl Iterator<Item = String>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
-    use crate::fits::{Header, PixelFormat};
+    use crate::fits::{Header, NewPlane};
     use crate::imaging::Image;
 
     fn write(directory: &Path, name: &str, cards: &[(&str, &str)], exposure: f64) {
@@ -353,7 +353,7 @@ mod tests {
         let data = Image::from_elem((4, 5), 600.0);
         let path = directory.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        Cfitsio.write_images(&path, &[("", &header, &data, PixelFormat::Unsigned16)]).unwrap();
+        Cfitsio.write_images(&path, &[("", &header, NewPlane::Unsigned16(&data))]).unwrap();
     }
 
     fn archive() -> tempfile::TempDir {

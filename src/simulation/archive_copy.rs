@@ -2,7 +2,7 @@
 
 use super::SimulationError;
 use super::archive::ReplayFrame;
-use crate::fits::{FitsStore, Header, PixelFormat};
+use crate::fits::{FitsStore, Header, NewPlane};
 use crate::imaging::Image;
 use std::path::{Path, PathBuf};
 
@@ -18,9 +18,8 @@ pub fn prepare(
 ) -> Result<PathBuf, SimulationError> {
     let mut image = store.read_image(&frame.source)?;
     complete(&mut image.header, frame);
-    let format = format_of(&image.data);
     let path = destination.join(format!("{}.fits", frame.name));
-    store.write_images(&path, &[("", &image.header, &image.data, format)])?;
+    store.write_images(&path, &[("", &image.header, plane_of(&image.data))])?;
     Ok(path)
 }
 
@@ -68,9 +67,9 @@ fn set_keeping_comment(
 }
 
 /// 16-bit unsigned when every value is one, so that nothing is lost either way.
-fn format_of(data: &Image) -> PixelFormat {
+fn plane_of(data: &Image) -> NewPlane<'_> {
     let is_unsigned = |value: &f32| value.fract() == 0.0 && (0.0..=65535.0).contains(value);
-    if data.iter().all(is_unsigned) { PixelFormat::Unsigned16 } else { PixelFormat::Float32 }
+    if data.iter().all(is_unsigned) { NewPlane::Unsigned16(data) } else { NewPlane::Float32(data) }
 }
 
 #[cfg(test)]
@@ -95,14 +94,14 @@ mod tests {
         }
     }
 
-    fn archive(directory: &Path, data: &Image, format: PixelFormat) -> (PathBuf, Header) {
+    fn archive(directory: &Path, plane: NewPlane<'_>) -> (PathBuf, Header) {
         let mut header = Header::new();
         header.set("DATE-OBS", "2013-07-16T04:20:01.5", "start");
         header.set("MJD-OBS", 56489.18, "[d] start");
         header.set("OBSERVER", "", "blank");
         header.set("SOFTGAIN", 4.0, "software gain");
         let path = directory.join("source.fits");
-        Cfitsio.write_images(&path, &[("", &header, data, format)]).unwrap();
+        Cfitsio.write_images(&path, &[("", &header, plane)]).unwrap();
         (path, header)
     }
 
@@ -110,7 +109,7 @@ mod tests {
     fn absent_cards_are_added_and_the_rest_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let data = Image::from_shape_fn((6, 7), |(row, column)| (row * 9000 + column) as f32);
-        let (source, _) = archive(directory.path(), &data, PixelFormat::Unsigned16);
+        let (source, _) = archive(directory.path(), NewPlane::Unsigned16(&data));
         let before = std::fs::read(&source).unwrap();
         let path = prepare(&frame(source.clone()), directory.path(), &Cfitsio).unwrap();
         assert_eq!(path, directory.path().join("20130716T042001C1o.fits"));
@@ -143,7 +142,7 @@ mod tests {
     fn shifted_dates_keep_the_original() {
         let directory = tempfile::tempdir().unwrap();
         let data = Image::from_elem((4, 4), 1.5);
-        let (source, _) = archive(directory.path(), &data, PixelFormat::Float32);
+        let (source, _) = archive(directory.path(), NewPlane::Float32(&data));
         let mut shifted = frame(source);
         shifted.start = shifted.date_obs.plus_seconds(3600.0);
         let path = prepare(&shifted, directory.path(), &Cfitsio).unwrap();

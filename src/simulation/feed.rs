@@ -6,7 +6,7 @@ use super::{
     archive_copy::prepare,
 };
 use crate::{
-    fits::{FitsError, FitsStore, PixelFormat},
+    fits::{FitsError, FitsStore, NewPlane},
     model::UtcTime,
 };
 use std::{
@@ -83,7 +83,7 @@ impl FrameFeed for SyntheticFeed {
         };
         let path = directory.join(&frame.file_name);
         self.store
-            .write_images(&path, &[("", &frame.header, &frame.data, PixelFormat::Unsigned16)])?;
+            .write_images(&path, &[("", &frame.header, NewPlane::Unsigned16(&frame.data))])?;
         Ok(path)
     }
 }

@@ -1,0 +1,365 @@
+//! Our own files without a detour: uncompressed images and tables, between memory and disk in one pass.
+//!
+//! What is written is what both engines write, byte for byte. What is read is what they read; anything but plain images of the usual
+//! pixels is left to cfitsio.
+
+use super::card_format::{RECORD_LENGTH, Record};
+use super::cfitsio::Cfitsio;
+use super::layout::{self, NewData, NewHdu, PlanePlace};
+use super::replacement::{self, Durability};
+use super::screening::sound_chain;
+use super::source::Source;
+use super::structure::{Chain, Hdu, HduKind, padded};
+use super::{
+    CardValue, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, PlanePixels,
+    ReadPlane, checksum,
+};
+use ndarray::Array2;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::thread;
+
+/// Bytes converted at once: they stay in the cache between their conversion and the system call.
+const PIECE: usize = 1 << 18;
+/// More threads gain nothing: memory is the limit.
+const MOST_THREADS: usize = 4;
+/// Fewer bytes are not worth a thread.
+const FEWEST_BYTES: usize = 1 << 22;
+
+/// Files of this program, and such as they.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainFiles {
+    durability: Durability,
+}
+
+impl PlainFiles {
+    /// A write that has returned has reached the disk.
+    pub const SYNCED: Self = Self { durability: Durability::Synced };
+    /// The system writes to the disk when it pleases: for results that a person can have made again. Files appear whole or not at all
+    /// all the same, but for a power cut.
+    pub const UNSYNCED: Self = Self { durability: Durability::Unsynced };
+
+    fn write(&self, path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
+        replacement::replace(path, self.durability, |temporary| {
+            write_hdus(temporary, hdus).map_err(|error| refused(path, error.to_string()))
+        })
+    }
+}
+
+fn refused(path: &Path, what: String) -> FitsError {
+    FitsError::Write { path: path.to_owned(), what }
+}
+
+fn thread_count(bytes: usize) -> usize {
+    let cores = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
+    cores.min((bytes / FEWEST_BYTES).max(1))
+}
+
+fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> io::Result<()> {
+    let file = File::options().write(true).create_new(true).open(path)?;
+    let mut place = 0;
+    for hdu in hdus {
+        let data_start = place + padded_header(hdu.records.len());
+        let (data_sum, length) = write_data(&file, data_start, hdu.data)?;
+        let end = data_start + padded(length);
+        if end > data_start + length {
+            let fill = vec![0; (end - data_start - length) as usize];
+            file.write_all_at(&fill, data_start + length)?;
+        }
+        file.write_all_at(&summed_header(hdu.records.clone(), data_sum), place)?;
+        place = end;
+    }
+    Ok(())
+}
+
+/// Bytes of a header of so many cards and END.
+fn padded_header(cards: usize) -> u64 {
+    padded(((cards + 1) * RECORD_LENGTH) as u64)
+}
+
+/// The header with its two sums (FITS Standard 4.0, Appendix J.3). The layout ends its cards with CHECKSUM and DATASUM.
+fn summed_header(mut records: Vec<Record>, data_sum: u32) -> Vec<u8> {
+    records.truncate(records.len().saturating_sub(2));
+    records.extend([layout::checksum_record(checksum::UNSET), layout::datasum_record(data_sum)]);
+    let sum = checksum::accumulate(data_sum, &layout::header_bytes(&records));
+    if let Some(card) = records.iter_mut().rev().nth(1) {
+        *card = layout::checksum_record(&checksum::encode(sum));
+    }
+    layout::header_bytes(&records)
+}
+
+/// Writes the data from `start` on; their checksum, and how many bytes they are.
+fn write_data(file: &File, start: u64, data: NewData<'_>) -> io::Result<(u32, u64)> {
+    match data {
+        NewData::None => Ok((0, 0)),
+        NewData::Table(_) => {
+            let bytes = data.bytes();
+            file.write_all_at(&bytes, start)?;
+            Ok((checksum::accumulate(0, &bytes), bytes.len() as u64))
+        }
+        NewData::Plane(NewPlane::Float32(image)) => {
+            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 4]| {
+                *out = value.to_be_bytes();
+            })
+        }
+        NewData::Plane(NewPlane::Unsigned16(image)) => {
+            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 2]| {
+                *out = layout::unsigned16_bytes(value);
+            })
+        }
+        NewData::Plane(NewPlane::Byte(image)) => {
+            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 1]| {
+                *out = [layout::to_byte(value)];
+            })
+        }
+        NewData::Plane(NewPlane::Bits(mask)) => {
+            write_pixels(file, start, &row_major(mask), |value, out: &mut [u8; 1]| *out = [value])
+        }
+    }
+}
+
+fn row_major<T: Copy>(plane: &Array2<T>) -> std::borrow::Cow<'_, [T]> {
+    let copied = || plane.iter().copied().collect();
+    plane.as_slice().map_or_else(copied, std::borrow::Cow::Borrowed)
+}
+
+/// Converts and writes pixels, shared out among the cores; their checksum, and how many bytes they are.
+fn write_pixels<T: Copy + Sync, const N: usize>(
+    file: &File,
+    start: u64,
+    pixels: &[T],
+    convert: impl Fn(T, &mut [u8; N]) + Sync,
+) -> io::Result<(u32, u64)> {
+    let pieces = pixels.len().div_ceil(PIECE / N);
+    let share = pieces.div_ceil(thread_count(pixels.len() * N)).max(1) * (PIECE / N);
+    let work = |(number, values): (usize, &[T])| -> io::Result<u32> {
+        let mut place = start + (number * share * N) as u64;
+        let mut bytes = vec![0; PIECE.min(values.len() * N)];
+        let mut sum = 0;
+        for piece in values.chunks(PIECE / N) {
+            let (bytes, _) = bytes.split_at_mut(piece.len() * N);
+            let (outputs, _) = bytes.as_chunks_mut::<N>();
+            for (&value, output) in piece.iter().zip(outputs) {
+                convert(value, output);
+            }
+            sum = checksum::accumulate(sum, bytes);
+            file.write_all_at(bytes, place)?;
+            place += bytes.len() as u64;
+        }
+        Ok(sum)
+    };
+    let sums = in_threads(pixels.chunks(share).enumerate().collect(), work);
+    let mut total = 0;
+    for sum in sums {
+        // A share begins at a multiple of four bytes: sums of its words add up.
+        total = checksum::accumulate(total, &sum?.to_be_bytes());
+    }
+    Ok((total, (pixels.len() * N) as u64))
+}
+
+/// Does the jobs at the same time, the first one on this thread.
+fn in_threads<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+    let mut jobs = jobs.into_iter();
+    let Some(first) = jobs.next() else { return Vec::new() };
+    thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> = jobs.map(|job| scope.spawn(move || work(job))).collect();
+        let mut results = vec![work(first)];
+        for other in others {
+            match other.join() {
+                Ok(result) => results.push(result),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    })
+}
+
+/// How the pixels of an image lie in the file, of those that are read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    Float32,
+    Byte,
+    Integer16,
+    Unsigned16,
+}
+
+/// `None`: left to cfitsio.
+fn storage_of(hdu: &Hdu) -> Option<Storage> {
+    if hdu.kind != HduKind::Image {
+        return None;
+    }
+    let values = hdu.values();
+    let number = |keyword: &str, default: f64| match values.get(keyword) {
+        None => Some(default),
+        Some(CardValue::Integer(value)) => Some(*value as f64),
+        Some(CardValue::Float(value)) => Some(*value),
+        Some(_) => None,
+    };
+    let (scale, zero) = (number("BSCALE", 1.0)?, number("BZERO", 0.0)?);
+    if scale != 1.0 || values.contains_key("BLANK") {
+        return None;
+    }
+    match (hdu.bits_per_pixel, zero) {
+        (-32, 0.0) => Some(Storage::Float32),
+        (8, 0.0) => Some(Storage::Byte),
+        (16, 0.0) => Some(Storage::Integer16),
+        (16, 32768.0) => Some(Storage::Unsigned16),
+        _ => None,
+    }
+}
+
+/// A file all of whose images are read here.
+fn plain(path: &Path) -> Result<Option<(File, Chain)>, FitsError> {
+    let (source, chain) = sound_chain(path).map_err(|error| error.at(path))?;
+    let mut images = chain.hdus.iter().filter(|hdu| hdu.has_pixels());
+    let is_plain = images.all(|hdu| storage_of(hdu).is_some());
+    Ok(match source {
+        Source::Plain(reader) if is_plain => Some((reader.into_inner(), chain)),
+        _ => None,
+    })
+}
+
+/// Reads the pixels of an image, shared out among the cores.
+fn read_pixels<T: Copy + Default + Send, const N: usize>(
+    file: &File,
+    hdu: &Hdu,
+    shape: (usize, usize),
+    convert: impl Fn([u8; N]) -> T + Sync,
+) -> io::Result<Array2<T>> {
+    let count = shape.0 * shape.1;
+    let mut pixels = vec![T::default(); count];
+    let pieces = count.div_ceil(PIECE / N);
+    let share = pieces.div_ceil(thread_count(count * N)).max(1) * (PIECE / N);
+    let work = |(number, values): (usize, &mut [T])| -> io::Result<()> {
+        let mut place = hdu.data_start + (number * share * N) as u64;
+        let mut bytes = vec![0; PIECE.min(values.len() * N)];
+        for piece in values.chunks_mut(PIECE / N) {
+            let (bytes, _) = bytes.split_at_mut(piece.len() * N);
+            file.read_exact_at(bytes, place)?;
+            place += bytes.len() as u64;
+            let (inputs, _) = bytes.as_chunks::<N>();
+            for (value, input) in piece.iter_mut().zip(inputs) {
+                *value = convert(*input);
+            }
+        }
+        Ok(())
+    };
+    for outcome in in_threads(pixels.chunks_mut(share).enumerate().collect(), work) {
+        outcome?;
+    }
+    Array2::from_shape_vec(shape, pixels)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}
+
+fn read_plane(path: &Path, file: &File, hdu: &Hdu) -> Result<PlanePixels, FitsError> {
+    let missing = |what: String| FitsError::Missing { path: path.to_owned(), what };
+    let shape = hdu.plane().map_err(|refusal| missing(refusal.what))?;
+    let pixels = match storage_of(hdu) {
+        Some(Storage::Byte) => read_pixels(file, hdu, shape, |[byte]| byte).map(PlanePixels::Bits),
+        Some(Storage::Float32) => {
+            read_pixels(file, hdu, shape, f32::from_be_bytes).map(PlanePixels::Values)
+        }
+        Some(Storage::Integer16) => {
+            read_pixels(file, hdu, shape, |bytes| f32::from(i16::from_be_bytes(bytes)))
+                .map(PlanePixels::Values)
+        }
+        Some(Storage::Unsigned16) => {
+            let value = |bytes| f32::from(u16::from_be_bytes(bytes) ^ 0x8000);
+            read_pixels(file, hdu, shape, value).map(PlanePixels::Values)
+        }
+        None => return Err(missing(format!("HDU {} is no plain image", hdu.number))),
+    };
+    pixels.map_err(|source| FitsError::Io { path: path.to_owned(), source })
+}
+
+fn read_image(path: &Path, file: &File, hdu: &Hdu) -> Result<FitsImage, FitsError> {
+    let data = read_plane(path, file, hdu)?.into_values();
+    Ok(FitsImage { header: hdu.header(), data })
+}
+
+impl FitsStore for PlainFiles {
+    fn read_header(&self, path: &Path) -> Result<Header, FitsError> {
+        Cfitsio.read_header(path)
+    }
+
+    fn read_image(&self, path: &Path) -> Result<FitsImage, FitsError> {
+        let Some((file, chain)) = plain(path)? else { return Cfitsio.read_image(path) };
+        match chain.hdus.iter().find(|hdu| hdu.has_pixels()) {
+            Some(hdu) => read_image(path, &file, hdu),
+            None => Cfitsio.read_image(path),
+        }
+    }
+
+    fn read_images(&self, path: &Path) -> Result<Vec<(String, FitsImage)>, FitsError> {
+        let Some((file, chain)) = plain(path)? else { return Cfitsio.read_images(path) };
+        let images = chain.hdus.iter().filter(|hdu| hdu.has_pixels());
+        images.map(|hdu| Ok((hdu.name.clone(), read_image(path, &file, hdu)?))).collect()
+    }
+
+    fn read_planes(&self, path: &Path) -> Result<Vec<ReadPlane>, FitsError> {
+        let Some((file, chain)) = plain(path)? else { return Cfitsio.read_planes(path) };
+        let images = chain.hdus.iter().filter(|hdu| hdu.has_pixels());
+        images
+            .map(|hdu| {
+                let pixels = read_plane(path, &file, hdu)?;
+                Ok(ReadPlane { name: hdu.name.clone(), header: hdu.header(), pixels })
+            })
+            .collect()
+    }
+
+    fn syncs(&self) -> bool {
+        self.durability == Durability::Synced
+    }
+
+    fn replace_header(&self, path: &Path, header: &Header) -> Result<bool, FitsError> {
+        let Some((mut file, chain)) = plain(path)? else { return Ok(false) };
+        let Some(hdu) = chain.hdus.first().filter(|hdu| hdu.has_pixels()) else { return Ok(false) };
+        let form = match storage_of(hdu) {
+            Some(Storage::Float32) => (-32, false),
+            Some(Storage::Byte) => (8, false),
+            Some(Storage::Unsigned16) => (16, true),
+            Some(Storage::Integer16) | None => return Ok(false),
+        };
+        let sum = match hdu.values().get("DATASUM") {
+            Some(CardValue::Text(text)) => text.trim().parse::<u32>().ok(),
+            _ => None,
+        };
+        let (Some(data_sum), Ok(shape)) = (sum, hdu.plane()) else { return Ok(false) };
+        let place = PlanePlace::Primary { has_extensions: chain.hdus.len() > 1 };
+        let records = layout::plane_records(&hdu.name, header, form, shape, place)
+            .map_err(|what| refused(path, what))?;
+        replacement::replace(path, self.durability, |temporary| {
+            let copy = || -> io::Result<()> {
+                let mut new = File::options().write(true).create_new(true).open(temporary)?;
+                new.write_all(&summed_header(records, data_sum))?;
+                file.seek(SeekFrom::Start(hdu.data_start))?;
+                io::copy(&mut file, &mut new).map(drop)
+            };
+            copy().map_err(|error| refused(path, error.to_string()))
+        })?;
+        Ok(true)
+    }
+
+    fn read_tables(&self, path: &Path) -> Result<FitsTables, FitsError> {
+        Cfitsio.read_tables(path)
+    }
+
+    fn write_images(
+        &self,
+        path: &Path,
+        images: &[(&str, &Header, NewPlane<'_>)],
+    ) -> Result<(), FitsError> {
+        self.write(path, &layout::image_hdus(images).map_err(|what| refused(path, what))?)
+    }
+
+    fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError> {
+        self.write(path, &layout::table_hdus(content).map_err(|what| refused(path, what))?)
+    }
+
+    fn verify_checksums(&self, path: &Path) -> Result<(), FitsError> {
+        Cfitsio.verify_checksums(path)
+    }
+}
