@@ -15,12 +15,15 @@ pub mod file_stem;
 pub mod header;
 #[cfg(test)]
 mod hostile_tests;
+pub mod image_rows;
 pub mod keywords;
 mod layout;
 #[cfg(test)]
 mod mutation_tests;
 pub mod pure;
 mod replacement;
+mod rice;
+mod rice_rows;
 pub mod screening;
 mod source;
 #[cfg(test)]
@@ -36,6 +39,7 @@ mod wcs_tests;
 pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
+pub use image_rows::ImageRows;
 pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
