@@ -3,7 +3,10 @@
 use std::f64::consts::PI;
 
 pub use super::forced_photometry::{ForcedMeasurement, forced_photometry};
-use super::{aperture::pixel_overlap, psf_variation::Variation};
+use super::{
+    aperture::pixel_overlap,
+    psf_variation::{ShapeChange, Variation},
+};
 
 /// Nodes and weights of three-point Gauss–Legendre quadrature over a pixel, for the core.
 const CORE_NODES: [(f64, f64); 3] = [
@@ -26,7 +29,7 @@ pub(super) const LEAST_INDEX: f64 = 1.3;
 pub(super) const LARGEST_INDEX: f64 = 20.0;
 
 /// I(u) = (β − 1) √det / π · (1 + u)^−β with u = (a·dx + b·dy)² + (c·dy)², so that ∬ I = 1. The wings belong to it:
-/// fluxes are those of an infinite aperture. The width may vary over the frame: [`PointSpread::at`] is the profile
+/// fluxes are those of an infinite aperture. Width and ellipse may vary over the frame: [`PointSpread::at`] is the profile
 /// at a place, everything else that of the frame's mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointSpread {
@@ -81,16 +84,15 @@ impl PointSpread {
 
     /// The profile at a place of the frame. It does not vary any more.
     pub fn at(&self, x: f64, y: f64) -> Self {
-        self.widened(self.variation.at(x, y))
+        self.varied(self.variation.at(x, y))
     }
 
-    /// The profile with its width multiplied by e to the power of `logarithm`.
-    pub(super) fn widened(&self, logarithm: f64) -> Self {
-        let scale = (-logarithm).exp();
+    /// The profile with `change` added to ln a, b and ln c.
+    pub(super) fn varied(&self, change: ShapeChange) -> Self {
         Self {
-            a: self.a * scale,
-            b: self.b * scale,
-            c: self.c * scale,
+            a: self.a * change[0].exp(),
+            b: self.b + change[1],
+            c: self.c * change[2].exp(),
             variation: Variation::default(),
             ..*self
         }
@@ -153,7 +155,7 @@ impl PointSpread {
 
     /// ∬ I over a circle: the radial integral is elementary, the angular one periodic, for which equal steps
     /// converge exponentially.
-    fn share_within(&self, radius: f64) -> f64 {
+    pub(super) fn share_within(&self, radius: f64) -> f64 {
         let steps = 128;
         let sum: f64 = (0..steps)
             .map(|step| {
