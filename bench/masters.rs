@@ -67,7 +67,9 @@ fn masters(criterion: &mut Criterion) {
         bench.iter(|| black_box(combine(&images, how).map(|image| image.len()).ok()));
     });
     group.bench_function("median", |bench| {
-        bench.iter(|| black_box(combine(&images, Combination::Median).map(|image| image.len()).ok()));
+        bench.iter(|| {
+            black_box(combine(&images, Combination::Median).map(|image| image.len()).ok())
+        });
     });
     let in_files = opened(false);
     group.bench_function("clipped mean of rows in files", |bench| {

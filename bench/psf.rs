@@ -24,9 +24,13 @@ use std::{ffi::OsString, hint::black_box, path::Path};
 fn synthetic() -> CalibratedImage {
     let config = SimulationConfig::default();
     let sky = sky_parameters(&config);
-    let night =
-        SyntheticNight::new(config.seed, &sky, camera_parameters(&config), story_parameters(&config))
-            .expect("the default night");
+    let night = SyntheticNight::new(
+        config.seed,
+        &sky,
+        camera_parameters(&config),
+        story_parameters(&config),
+    )
+    .expect("the default night");
     let raw = night.object_frame(3).expect("a frame of the night").data;
     let bias = night.calibration(0).expect("a bias frame").data;
     reduce(&ReductionInputs {

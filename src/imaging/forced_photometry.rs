@@ -190,14 +190,14 @@ impl<'a> Window<'a> {
         for row in rows {
             for column in columns.clone() {
                 let (dx, dy) = (column as f64 - x, row as f64 - y);
-                let distance = dx.hypot(dy);
-                if distance > reach {
+                let square = dx * dx + dy * dy;
+                if square > reach * reach {
                     continue;
                 }
                 let pixel = planes.pixel(row, column);
                 let light = psf.pixel_share(dx, dy);
                 share += light;
-                if distance <= (0.5 * fwhm).max(1.0) {
+                if square <= (0.5 * fwhm).max(1.0).powi(2) {
                     mask_bits |= pixel.mask;
                 }
                 if pixel.mask != 0 || !pixel.usable {
@@ -276,11 +276,13 @@ impl<'a> Window<'a> {
                     return 1.0;
                 }
                 let residual = pixel.electrons - model;
-                let in_core = std::iter::once(&position)
-                    .chain(&self.neighbours)
-                    .any(|&(x, y)| (pixel.x - x).hypot(pixel.y - y) < core);
                 let stands_out = residual * residual > CLIP_SIGMAS * CLIP_SIGMAS * variance;
-                if clip && stands_out && !in_core { 0.0 } else { 1.0 / variance }
+                let in_core = || {
+                    std::iter::once(&position)
+                        .chain(&self.neighbours)
+                        .any(|&(x, y)| (pixel.x - x).powi(2) + (pixel.y - y).powi(2) < core * core)
+                };
+                if clip && stands_out && !in_core() { 0.0 } else { 1.0 / variance }
             })
             .collect();
         for (pixel, weight) in self.pixels.iter_mut().zip(weights) {
@@ -390,13 +392,13 @@ fn noise_per_electron(pixels: &[WindowPixel], x: f64, y: f64, fwhm: f64) -> f64 
     let (mut variance, mut light) = (0.0, 0.0);
     let mut sky: Vec<f32> = Vec::with_capacity(pixels.len());
     for pixel in pixels {
-        if (pixel.x - x).hypot(pixel.y - y) > fwhm {
+        if (pixel.x - x).powi(2) + (pixel.y - y).powi(2) > fwhm * fwhm {
             sky.push(pixel.variance as f32);
         }
     }
     let sky = statistics::median_in_place(&mut sky).map_or(0.0, f64::from);
     for pixel in pixels {
-        if (pixel.x - x).hypot(pixel.y - y) <= fwhm {
+        if (pixel.x - x).powi(2) + (pixel.y - y).powi(2) <= fwhm * fwhm {
             variance += pixel.variance - sky;
             light += pixel.electrons;
         }
