@@ -6,6 +6,7 @@
 mod alert;
 mod alert_transport;
 mod batch_tools;
+mod calibrate;
 mod catalog;
 mod config;
 mod doctor;
@@ -41,6 +42,8 @@ enum Command {
     Gp1(gp1::Gp1Arguments),
     /// Run one pipeline over a set of images
     Pipeline(gp1::PipelineArguments),
+    /// Masters: made of bias, dark and flat frames
+    Calibrate(calibrate::CalibrateArguments),
     /// Module: bias, dark, flat; electrons with variance and mask
     Reduction(module::ModuleArguments),
     /// Module: find and measure sources
@@ -146,6 +149,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Gp1(arguments) => gp1::gp1(arguments),
         Command::Pipeline(arguments) => gp1::pipeline(arguments),
+        Command::Calibrate(arguments) => calibrate::run(arguments),
         Command::Reduction(arguments) => module::run(module::Module::Reduction, arguments),
         Command::Findstars(arguments) => module::run(module::Module::Findstars, arguments),
         Command::Astrometry(arguments) => module::run(module::Module::Astrometry, arguments),

@@ -16,6 +16,7 @@ pub mod file_stem;
 pub mod header;
 #[cfg(test)]
 mod hostile_tests;
+pub mod image_rows;
 pub mod keywords;
 mod layout;
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod mutation_tests;
 pub mod plain_files;
 pub mod pure;
 mod replacement;
+mod rice;
+mod rice_rows;
 pub mod screening;
 mod source;
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod wcs_tests;
 pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
+pub use image_rows::ImageRows;
 pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};

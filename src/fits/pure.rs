@@ -7,6 +7,7 @@ use super::card_format::{is_structural, keyword_of};
 use super::column_form::{ColumnForm, ColumnKind};
 use super::layout::{self, NewHdu};
 use super::replacement::{self, Durability};
+use super::rice_rows::RiceRows;
 use super::screening::{ScreeningError, sound_chain};
 use super::source::Source;
 use super::structure::{BLOCK_LENGTH, Chain, Hdu, HduKind};
@@ -14,6 +15,7 @@ use super::{
     Column, ColumnData, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, Table,
     checksum,
 };
+use crate::imaging::Image;
 use fitsio_pure::bintable::{self, BinaryColumnData};
 use ndarray::Array2;
 use std::fs;
@@ -105,6 +107,9 @@ impl Loaded {
 
     fn image(&self, hdu: &Hdu) -> Result<FitsImage, FitsError> {
         let (rows, columns) = hdu.plane().map_err(|refusal| self.missing(refusal.what))?;
+        if let Some(data) = self.of_rice_rows(hdu) {
+            return Ok(FitsImage { header: hdu.header(), data });
+        }
         let decoded = guarded(|| {
             let described = described(hdu)?;
             fitsio_pure::image::read_image_physical_f32(&self.bytes, &described)
@@ -114,6 +119,15 @@ impl Loaded {
         let data = Array2::from_shape_vec((rows, columns), pixels)
             .map_err(|error| self.damaged(in_hdu(&error)))?;
         Ok(FitsImage { header: hdu.header(), data })
+    }
+
+    /// The form that raw frames have, decoded on all cores. What is damaged is left to fitsio-pure, which says how.
+    fn of_rice_rows(&self, hdu: &Hdu) -> Option<Image> {
+        let rows = RiceRows::of(&mut Cursor::new(&self.bytes), hdu).ok()??;
+        let mut data = Image::zeros(rows.dim());
+        let visit = |(): &mut (), stored: &[u16], values: &mut [f32]| rows.values(stored, values);
+        rows.visit(self.bytes.as_slice(), data.as_slice_mut()?, || (), visit)?;
+        Some(data)
     }
 
     fn table(&self, hdu: &Hdu) -> Result<Table, FitsError> {

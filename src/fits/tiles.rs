@@ -170,7 +170,7 @@ fn hcompress_pixels(tile: &[u8]) -> Option<u64> {
 }
 
 /// Bytes of an element of a variable-length array: `1PB(12)`.
-fn element_bytes(form: &str) -> u64 {
+pub(super) fn element_bytes(form: &str) -> u64 {
     let letters = form.trim().trim_start_matches(|c: char| c.is_ascii_digit());
     match letters.chars().nth(1).map(|letter| letter.to_ascii_uppercase()) {
         Some('I') => 2,
@@ -182,7 +182,7 @@ fn element_bytes(form: &str) -> u64 {
 }
 
 /// Element count and offset in the heap.
-fn descriptor(row: &[u8], place: usize, letter: char) -> Option<(u64, u64)> {
+pub(super) fn descriptor(row: &[u8], place: usize, letter: char) -> Option<(u64, u64)> {
     if letter == 'P' {
         let (words, _) = row.get(place..place.checked_add(8)?)?.as_chunks::<4>();
         let [count, start] = words else { return None };

@@ -68,12 +68,14 @@ fn masters_of(archive: &Path, keywords: &KeywordMap) -> MastersInForce {
             let (rows, columns) = image.data.dim();
             let name = frame_stem(&path).unwrap().to_owned();
             let keywords = keywords.read(&image.header, &name, (columns, rows)).unwrap();
-            CalibrationFrame { name, keywords, data: image.data }
+            CalibrationFrame { name, keywords, pixels: image.data.into() }
         })
         .collect();
-    let made = make_masters(frames, &MastersInForce::default(), &MasterPolicy::default());
+    let in_force = MastersInForce::default();
+    let made = make_masters(frames, &Cfitsio, &in_force, &MasterPolicy::default());
     MastersInForce::new(
-        made.into_iter()
+        made.outcomes
+            .into_iter()
             .map(|candidate| candidate.unwrap())
             .map(|candidate| LoadedMaster { record: candidate.record, data: candidate.data })
             .collect(),

@@ -1,12 +1,18 @@
 //! Masters of a night from its bias, dark and flat frames, compared with those in force and validated
 //! (seed 003, "Create Master / Calibration").
 
+use super::frame_pixels::FramePixels;
 use super::master_figures::{of_biases, of_darks, of_flats, with_master};
 use super::masters_in_force::{LoadedMaster, MastersInForce};
+use crate::fits::FitsStore;
 use crate::imaging::{
     Image,
-    calibration::{CalibrationError, Combination, combine, combine_flats, measured_saturation},
-    statistics::plane_statistics,
+    calibration::{
+        Combination, FlatZero, combine, combine_darks, combine_flats_of_levels, flat_levels,
+        measured_saturation,
+    },
+    combination::PixelRows,
+    statistics::{median_of_plane, plane_statistics},
 };
 use crate::model::{
     FrameKeywords, FrameKind, LeftOut, Master, MasterFigures, MasterKind, MasterStatistics,
@@ -14,13 +20,24 @@ use crate::model::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Bytes of pixels that stay in memory while a master is made; frames beyond are decoded again where they are wanted.
+const KEPT_BYTES: usize = 384 << 20;
+
 /// One raw calibration frame.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CalibrationFrame {
     pub name: String,
     pub keywords: FrameKeywords,
     /// Data numbers.
-    pub data: Image,
+    pub pixels: FramePixels,
+}
+
+/// What came of calibration frames.
+#[derive(Debug, Default)]
+pub struct MadeMasters {
+    pub outcomes: Vec<Result<MasterCandidate, MasterFailure>>,
+    /// Frames that could not be read, by their place in the list given, with the reason.
+    pub unreadable: Vec<(usize, String)>,
 }
 
 /// Limits on the pixel-by-pixel difference from the master in force. The seeds' values are provisional and for bias.
@@ -120,7 +137,7 @@ impl Group {
             instrument: frame.keywords.instrument.clone(),
             filter,
             binning: frame.keywords.binning,
-            shape: frame.data.dim(),
+            shape: frame.pixels.dim(),
         })
     }
 
@@ -135,24 +152,34 @@ impl Group {
     }
 }
 
+/// A frame that was read once, with its median.
+struct Surveyed {
+    frame: CalibrationFrame,
+    median: f64,
+}
+
 /// Makes and judges every master that the frames allow: bias first, then dark (per second, bias taken off), then one flat
 /// per filter (bias and dark taken off, median 1). A dark or flat uses the bias and dark just made if they are valid, else
 /// those in force. Frames that are not for calibration are passed over. Order of the answer: bias, dark, flat, then
 /// instrument and filter.
+///
+/// Memory does not grow with the number of frames: some of the pixels of one master's frames are kept, the others decoded again.
 pub fn make_masters(
     frames: Vec<CalibrationFrame>,
+    store: &dyn FitsStore,
     in_force: &MastersInForce,
     policy: &MasterPolicy,
-) -> Vec<Result<MasterCandidate, MasterFailure>> {
-    let mut groups: BTreeMap<Group, Vec<CalibrationFrame>> = BTreeMap::new();
-    for frame in frames {
+) -> MadeMasters {
+    let mut groups: BTreeMap<Group, Vec<(usize, CalibrationFrame)>> = BTreeMap::new();
+    for (place, frame) in frames.into_iter().enumerate() {
         if let Some(group) = Group::of(&frame) {
-            groups.entry(group).or_default().push(frame);
+            groups.entry(group).or_default().push((place, frame));
         }
     }
-    let mut made: Vec<Result<MasterCandidate, MasterFailure>> = Vec::new();
+    let mut answer = MadeMasters::default();
     for (group, mut members) in groups {
-        members.sort_by(|left, right| left.name.cmp(&right.name));
+        members.sort_by(|left, right| left.1.name.cmp(&right.1.name));
+        let MadeMasters { outcomes: made, unreadable } = &mut answer;
         let usable = |kind: MasterKind| -> Option<Arc<Image>> {
             let new = made.iter().flatten().find(|candidate| {
                 let record = &candidate.record;
@@ -190,10 +217,39 @@ pub fn make_masters(
             .cloned();
         let detector =
             Detector { bias: bias.as_deref(), dark_per_second: dark.as_deref(), read_noise_dn };
-        let candidate = make_one(&group, members, &detector, reference.as_ref(), policy);
-        made.push(candidate);
+        let (surveyed, left_out) = survey(members, store, unreadable);
+        made.push(make_one(&group, surveyed, left_out, &detector, reference.as_ref(), policy));
     }
-    made
+    answer
+}
+
+/// Reads each frame once; what cannot be read or has no defined pixel is left out.
+fn survey(
+    members: Vec<(usize, CalibrationFrame)>,
+    store: &dyn FitsStore,
+    unreadable: &mut Vec<(usize, String)>,
+) -> (Vec<Surveyed>, Vec<LeftOut>) {
+    let (mut surveyed, mut left_out) = (Vec::new(), Vec::new());
+    let mut kept_bytes = 0;
+    for (place, mut frame) in members {
+        let bytes = frame.pixels.bytes();
+        let keep = kept_bytes + bytes <= KEPT_BYTES;
+        match frame.pixels.survey(store, keep) {
+            Ok(Some(median)) => {
+                kept_bytes += if keep { bytes } else { 0 };
+                surveyed.push(Surveyed { frame, median });
+            }
+            Ok(None) => {
+                let reason = "no defined pixel".to_owned();
+                left_out.push(LeftOut { name: frame.name, reason });
+            }
+            Err(error) => {
+                unreadable.push((place, error.to_string()));
+                left_out.push(LeftOut { name: frame.name, reason: error.to_string() });
+            }
+        }
+    }
+    (surveyed, left_out)
 }
 
 /// What is known of the detector when a master is made.
@@ -205,18 +261,18 @@ struct Detector<'a> {
 
 fn make_one(
     group: &Group,
-    members: Vec<CalibrationFrame>,
+    members: Vec<Surveyed>,
+    mut left_out: Vec<LeftOut>,
     detector: &Detector<'_>,
     reference: Option<&LoadedMaster>,
     policy: &MasterPolicy,
 ) -> Result<MasterCandidate, MasterFailure> {
-    let Detector { bias, dark_per_second, read_noise_dn } = *detector;
-    let mut left_out = Vec::new();
-    let mut kept: Vec<CalibrationFrame> = Vec::new();
-    for frame in members {
-        match unfit(&frame, group.kind, bias, policy) {
-            Some(reason) => left_out.push(LeftOut { name: frame.name, reason }),
-            None => kept.push(frame),
+    let zero = detector.bias.and_then(median_of_plane).map_or(0.0, f64::from);
+    let mut kept: Vec<Surveyed> = Vec::new();
+    for member in members {
+        match unfit(&member, group.kind, zero, policy) {
+            Some(reason) => left_out.push(LeftOut { name: member.frame.name, reason }),
+            None => kept.push(member),
         }
     }
     if kept.len() < policy.minimum_frames {
@@ -229,50 +285,18 @@ fn make_one(
     }
     let first = kept
         .iter()
-        .map(|frame| frame.keywords.date_obs)
+        .map(|member| member.frame.keywords.date_obs)
         .min()
         .ok_or_else(|| group.failure("no frames".to_owned()))?;
-    let inputs: Vec<String> = kept.iter().map(|frame| frame.name.clone()).collect();
-    let mut exposures: Vec<f64> =
-        kept.iter().map(|frame| frame.keywords.exposure_seconds).collect();
-    let mut planes: Vec<Image> = kept.into_iter().map(|frame| frame.data).collect();
-    let how = policy.combination;
-    let failed = |error: CalibrationError| group.failure(error.to_string());
-    let (data, figures) = match group.kind {
-        MasterKind::Bias => {
-            let figures = of_biases(&planes);
-            (combine(&planes, how).map_err(failed)?, figures)
-        }
-        MasterKind::Dark => {
-            let Some(bias) = bias else {
-                return Err(group.failure("there is no bias to take off".to_owned()));
-            };
-            let figures = of_darks(&planes, bias);
-            for (plane, exposure) in planes.iter_mut().zip(&exposures) {
-                let seconds = *exposure as f32;
-                ndarray::Zip::from(plane)
-                    .and(bias)
-                    .for_each(|value, level| *value = (*value - level) / seconds);
-            }
-            (combine(&planes, how).map_err(failed)?, figures)
-        }
-        MasterKind::Flat => {
-            let figures = of_flats(&planes, bias, read_noise_dn.unwrap_or(0.0));
-            let flats = |planes: &[Image], exposures: &[f64]| {
-                combine_flats(planes, exposures, bias, dark_per_second, how)
-            };
-            let data = flats(&planes, &exposures).map_err(failed)?;
-            // Every other frame first, so that either half has all levels.
-            let half = interleave(&mut planes);
-            interleave(&mut exposures);
-            let halves = planes.split_at(half);
-            let times = exposures.split_at(half);
-            let halves = flats(halves.0, times.0).ok().zip(flats(halves.1, times.1).ok());
-            let halves = halves.as_ref().map(|(one, other)| (one, other));
-            let figures = with_master(figures, &data, halves);
-            (data, figures)
-        }
+    let inputs: Vec<String> = kept.iter().map(|member| member.frame.name.clone()).collect();
+    let members = Members {
+        exposures: kept.iter().map(|member| member.frame.keywords.exposure_seconds).collect(),
+        medians: kept.iter().map(|member| member.median).collect(),
+        frames: kept.into_iter().map(|member| member.frame.pixels).collect(),
     };
+    let (data, figures) = members
+        .combined(group.kind, detector, policy.combination)
+        .map_err(|reason| group.failure(reason))?;
     let figures = MasterFigures { left_out, ..figures };
     let statistics = compare(&data, reference);
     let reason = judge(&statistics, policy.cuts(group.kind), group.kind);
@@ -294,6 +318,66 @@ fn make_one(
     Ok(MasterCandidate { record, data: Arc::new(data), inputs })
 }
 
+/// The frames of a master; the lists run parallel.
+struct Members {
+    frames: Vec<FramePixels>,
+    exposures: Vec<f64>,
+    medians: Vec<f64>,
+}
+
+impl Members {
+    /// The master and what its frames say of the detector, or why there is none.
+    fn combined(
+        mut self,
+        kind: MasterKind,
+        detector: &Detector<'_>,
+        how: Combination,
+    ) -> Result<(Image, MasterFigures), String> {
+        let Detector { bias, dark_per_second, read_noise_dn } = *detector;
+        let words = |error: &dyn std::fmt::Display| error.to_string();
+        match kind {
+            MasterKind::Bias => {
+                let figures = of_biases(&self.frames, &self.medians);
+                Ok((combine(&self.frames, how).map_err(|error| words(&error))?, figures))
+            }
+            MasterKind::Dark => {
+                let bias = bias.ok_or("there is no bias to take off")?;
+                let figures = of_darks(&self.frames, bias).map_err(|error| words(&error))?;
+                let dark = combine_darks(&self.frames, &self.exposures, bias, how);
+                Ok((dark.map_err(|error| words(&error))?, figures))
+            }
+            MasterKind::Flat => {
+                let noise = read_noise_dn.unwrap_or(0.0);
+                let figures = of_flats(&self.frames, &self.medians, bias, noise)
+                    .map_err(|error| words(&error))?;
+                let zero = FlatZero { bias, dark_per_second };
+                let mut levels = flat_levels(&self.frames, &self.exposures, zero)
+                    .map_err(|error| words(&error))?;
+                // Every other frame first, so that either half has all levels.
+                let half = interleave(&mut self.frames);
+                interleave(&mut self.exposures);
+                interleave(&mut levels);
+                let flat = |from: usize, to: usize| {
+                    let part = from..to;
+                    combine_flats_of_levels(
+                        self.frames.get(part.clone()).unwrap_or_default(),
+                        self.exposures.get(part.clone()).unwrap_or_default(),
+                        levels.get(part).unwrap_or_default(),
+                        zero,
+                        how,
+                    )
+                };
+                let count = self.frames.len();
+                let data = flat(0, count).map_err(|error| words(&error))?;
+                let halves = flat(0, half).ok().zip(flat(half, count).ok());
+                let halves = halves.as_ref().map(|(one, other)| (one, other));
+                let figures = with_master(figures, &data, halves);
+                Ok((data, figures))
+            }
+        }
+    }
+}
+
 /// Puts the values of even places before those of odd ones; returns how many there are of the first.
 fn interleave<T>(values: &mut Vec<T>) -> usize {
     let all = std::mem::take(values);
@@ -306,30 +390,26 @@ fn interleave<T>(values: &mut Vec<T>) -> usize {
     half
 }
 
-/// Why a frame cannot be part of a master.
-fn unfit(
-    frame: &CalibrationFrame,
-    kind: MasterKind,
-    bias: Option<&Image>,
-    policy: &MasterPolicy,
-) -> Option<String> {
-    let statistics = plane_statistics(&frame.data);
-    if !statistics.median.is_finite() {
-        return Some("no defined pixel".to_owned());
-    }
+/// Why a frame cannot be part of a master. `zero` is the level of the bias.
+fn unfit(member: &Surveyed, kind: MasterKind, zero: f64, policy: &MasterPolicy) -> Option<String> {
+    let frame = &member.frame;
     match kind {
         MasterKind::Bias => None,
         MasterKind::Dark => (frame.keywords.exposure_seconds <= 0.0)
             .then(|| format!("an exposure of {} s is no dark", frame.keywords.exposure_seconds)),
         MasterKind::Flat => {
+            let data = match frame.pixels.image() {
+                Ok(data) => data,
+                Err(error) => return Some(error.to_string()),
+            };
             // The header's figure may be far too high (anchors.md C3, trap 1), so what piles up counts as well.
-            let measured = measured_saturation(&frame.data).map(f64::from);
+            let measured = measured_saturation(&data).map(f64::from);
             let level = [measured, frame.keywords.saturation]
                 .into_iter()
                 .flatten()
                 .fold(f64::INFINITY, f64::min);
-            let saturated = frame.data.iter().filter(|value| f64::from(**value) >= level).count();
-            let fraction = saturated as f64 / frame.data.len().max(1) as f64;
+            let saturated = data.iter().filter(|value| f64::from(**value) >= level).count();
+            let fraction = saturated as f64 / data.len().max(1) as f64;
             if fraction > policy.maximum_saturated_fraction {
                 let how = match measured {
                     Some(_) => "measured: they pile up there",
@@ -340,8 +420,7 @@ fn unfit(
                     100.0 * fraction
                 ));
             }
-            let zero = bias.map_or(0.0, |bias| plane_statistics(bias).median);
-            let above = statistics.median - zero;
+            let above = member.median - zero;
             let least =
                 frame.keywords.camera.minimum_flat_level_dn.unwrap_or(policy.minimum_flat_level);
             (above < least).then(|| {
@@ -387,6 +466,7 @@ mod tests {
     use super::super::master_file::master_file_name;
     use super::super::masters_in_force::tests::master;
     use super::*;
+    use crate::fits::cfitsio::Cfitsio;
     use crate::model::UtcTime;
 
     fn frame(kind: FrameKind, number: usize, exposure: f64, level: f32) -> CalibrationFrame {
@@ -416,7 +496,7 @@ mod tests {
                 size_pixels: (16, 16),
                 camera: Default::default(),
             },
-            data,
+            pixels: data.into(),
         }
     }
 
@@ -428,9 +508,16 @@ mod tests {
         frames
     }
 
+    fn made_of(
+        frames: Vec<CalibrationFrame>,
+        in_force: &MastersInForce,
+    ) -> Vec<Result<MasterCandidate, MasterFailure>> {
+        make_masters(frames, &Cfitsio, in_force, &MasterPolicy::default()).outcomes
+    }
+
     #[test]
     fn a_night_gives_bias_dark_per_second_and_flat_of_median_one() {
-        let made = make_masters(night(), &MastersInForce::default(), &MasterPolicy::default());
+        let made = made_of(night(), &MastersInForce::default());
         let [bias, dark, flat] = made.as_slice() else { panic!("{made:?}") };
         let (bias, dark, flat) =
             (bias.as_ref().unwrap(), dark.as_ref().unwrap(), flat.as_ref().unwrap());
@@ -448,10 +535,10 @@ mod tests {
     fn saturated_flats_are_left_out_and_too_few_frames_are_no_master() {
         let mut frames = night();
         for each in frames.iter_mut().filter(|each| each.keywords.kind == FrameKind::Flat).take(3) {
-            each.data.fill(16384.0);
+            each.pixels = Image::from_elem((16, 16), 16384.0).into();
             each.keywords.saturation = None;
         }
-        let made = make_masters(frames, &MastersInForce::default(), &MasterPolicy::default());
+        let made = made_of(frames, &MastersInForce::default());
         let failure = made[2].as_ref().unwrap_err();
         assert_eq!(failure.kind, MasterKind::Flat);
         assert!(failure.reason.starts_with("2 good frames, 3 needed; 3 left out"), "{failure}");
@@ -462,7 +549,7 @@ mod tests {
     fn a_dark_without_any_bias_says_so() {
         let darks: Vec<_> =
             night().into_iter().filter(|each| each.keywords.kind == FrameKind::Dark).collect();
-        let made = make_masters(darks, &MastersInForce::default(), &MasterPolicy::default());
+        let made = made_of(darks, &MastersInForce::default());
         assert!(made[0].as_ref().unwrap_err().reason.contains("no bias"));
     }
 
@@ -470,8 +557,7 @@ mod tests {
     fn a_master_far_from_the_one_in_force_is_rejected_with_the_figure() {
         let mut before = master(MasterKind::Bias, "", "2019-10-10T01:00:00", (16, 16));
         before.data = Arc::new(Image::from_elem((16, 16), 590.0));
-        let made =
-            make_masters(night(), &MastersInForce::new(vec![before]), &MasterPolicy::default());
+        let made = made_of(night(), &MastersInForce::new(vec![before]));
         let bias = made[0].as_ref().unwrap();
         assert!(!bias.record.valid);
         assert!(bias.record.reason.as_deref().unwrap().starts_with("mean difference 10."));

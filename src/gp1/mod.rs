@@ -19,6 +19,7 @@ pub mod findstars;
 pub mod forced;
 pub mod frame_group;
 pub mod frame_input;
+pub mod frame_pixels;
 pub mod frame_steps;
 pub mod light_curves;
 pub mod master_figures;

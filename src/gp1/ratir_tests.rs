@@ -81,11 +81,12 @@ fn the_saturated_flats_of_ratir_are_found_without_any_stated_limit() {
             let (rows, columns) = image.data.dim();
             let keywords = map.read(&image.header, &name, (columns, rows)).unwrap();
             assert_eq!(keywords.saturation, None);
-            CalibrationFrame { name, keywords, data: image.data }
+            CalibrationFrame { name, keywords, pixels: image.data.into() }
         })
         .collect();
     assert_eq!(frames.len(), 25 + 8);
-    let made = make_masters(frames, &MastersInForce::default(), &MasterPolicy::default());
+    let in_force = MastersInForce::default();
+    let made = make_masters(frames, &Cfitsio, &in_force, &MasterPolicy::default()).outcomes;
     let flat = &made[1].as_ref().unwrap().record;
     assert_eq!(flat.frame_count, 19, "the faint ones are left out by the camera's file only");
     let left_out = &flat.figures.left_out;

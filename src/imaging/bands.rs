@@ -16,14 +16,14 @@ fn thread_count() -> usize {
 }
 
 /// Rows of a band of an image of `height` × `width` pixels: at least one, so that bands can be cut from any image.
-pub(super) fn rows_per_band(height: usize, width: usize) -> usize {
+pub(crate) fn rows_per_band(height: usize, width: usize) -> usize {
     let threads = thread_count().min((height * width / FEWEST_PIXELS).max(1));
     height.div_ceil(threads).max(1)
 }
 
 /// Does the jobs at the same time, the first one on this thread; the results are in the order of the jobs. A panic of one is a
 /// panic here.
-pub(super) fn each<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+pub(crate) fn each<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
     let mut jobs = jobs.into_iter();
     let Some(first) = jobs.next() else { return Vec::new() };
     thread::scope(|scope| {
@@ -42,7 +42,7 @@ pub(super) fn each<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync)
 
 /// Does `work` on bands of a plane of rows of `width` values: first row of the band, and its values. `pixels_per_value` says how
 /// much work there is behind a value.
-pub(super) fn of_plane<T: Send>(
+pub(crate) fn of_plane<T: Send>(
     plane: &mut [T],
     width: usize,
     pixels_per_value: usize,
@@ -56,7 +56,7 @@ pub(super) fn of_plane<T: Send>(
 
 /// `work` of every item, in the order of the items. Neighbours go to different threads: what is sorted by size is shared out
 /// evenly.
-pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = if items.len() < FEWEST_ITEMS { 1 } else { thread_count() };
     let shares = each((0..threads).collect(), |thread| {
         items.iter().skip(thread).step_by(threads).map(&work).collect::<Vec<R>>()

@@ -1,7 +1,8 @@
 //! Reduction of a raw frame with the masters: data numbers become electrons with variance and mask.
 
 pub use super::bad_pixels::bad_pixels;
-pub use super::combination::{Combination, combine, combine_flats};
+pub use super::combination::{Combination, combine, combine_darks};
+pub use super::flat_combination::{FlatZero, combine_flats, combine_flats_of_levels, flat_levels};
 pub use super::saturation::measured_saturation;
 use super::{CalibratedImage, Image, Mask, bands, mask_bits, statistics};
 use std::borrow::Cow;
@@ -17,6 +18,8 @@ pub enum CalibrationError {
     ShapeMismatch { index: usize, found: (usize, usize), expected: (usize, usize) },
     #[error("{exposures} exposure times for {frames} frames")]
     ExposureCount { frames: usize, exposures: usize },
+    #[error("frame {index} cannot be read: {what}")]
+    Unreadable { index: usize, what: String },
     #[error("flat {index} has no light in it: its median is {median} without bias and dark")]
     NoLight { index: usize, median: f32 },
 }

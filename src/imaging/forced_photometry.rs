@@ -66,24 +66,26 @@ pub fn forced_photometry(
     let psf = psf.at(x, y);
     let mut window = Window::new(&planes, &psf, x, y, neighbours)?;
     // First with the weights of the sky, then with those of the model found, then without what does not belong.
-    let mut rows = window.design((x, y));
-    let mut fit = window.solve(&rows)?;
+    let mut design = window.design(None);
+    let mut fit = window.solve(&design)?;
     for clip in [false, true] {
-        window.weigh(&rows, &fit, (x, y), clip);
-        fit = window.solve(&rows)?;
+        window.weigh(&design, &fit, (x, y), clip);
+        fit = window.solve(&design)?;
     }
     let mut position = (x, y);
     let mut moved = false;
     if fit_position && let Some((refined, flux)) = window.refine(&fit, (x, y)) {
         (position, fit, moved) = (refined, flux, true);
-        rows = window.design(position);
+        design = window.design(Some(position));
     }
-    Some(window.measurement(&rows, &fit, position, moved))
+    Some(window.measurement(&design, &fit, position, moved))
 }
 
 struct WindowPixel {
     x: f64,
     y: f64,
+    /// Share of the source's light at the position given.
+    share: f64,
     electrons: f64,
     sky_variance: f64,
     variance: f64,
@@ -99,18 +101,76 @@ struct Window<'a> {
     mask_bits: u8,
 }
 
+/// Rows of the linear equations, one behind the other.
+struct Design {
+    width: usize,
+    values: Vec<f64>,
+}
+
+impl Design {
+    fn rows(&self) -> std::slice::ChunksExact<'_, f64> {
+        self.values.chunks_exact(self.width)
+    }
+}
+
+/// Sums of normal equations, the lower triangle of the matrix alone.
+struct Sums {
+    width: usize,
+    matrix: Vec<f64>,
+    right: Vec<f64>,
+}
+
+impl Sums {
+    fn new(width: usize) -> Self {
+        Self { width, matrix: vec![0.0; width * width], right: vec![0.0; width] }
+    }
+
+    fn add(&mut self, row: &[f64], weight: f64, value: f64) {
+        if weight <= 0.0 {
+            return;
+        }
+        let lines = self.matrix.chunks_exact_mut(self.width).zip(&mut self.right);
+        for (number, ((line, right), entry)) in lines.zip(row).enumerate() {
+            let weighted = weight * entry;
+            *right += weighted * value;
+            line.iter_mut()
+                .zip(row)
+                .take(number + 1)
+                .for_each(|(sum, other)| *sum += weighted * other);
+        }
+    }
+
+    fn symmetric(&self) -> DMatrix<f64> {
+        let entry = |row: usize, column: usize| {
+            let (row, column) = (row.max(column), row.min(column));
+            self.matrix.get(row * self.width + column).copied().unwrap_or(0.0)
+        };
+        DMatrix::from_fn(self.width, self.width, entry)
+    }
+
+    fn solved(&self) -> Option<Vec<f64>> {
+        let solution = self.symmetric().cholesky()?.solve(&DVector::from_column_slice(&self.right));
+        solution.iter().all(|value| value.is_finite()).then(|| solution.as_slice().to_vec())
+    }
+}
+
 /// Fluxes: of the source, of the sky per pixel, of the neighbours.
 struct Fit {
-    values: DVector<f64>,
+    values: Vec<f64>,
 }
 
 impl Fit {
+    /// Of the model in the pixel of a row.
+    fn light(&self, row: &[f64]) -> f64 {
+        row.iter().zip(&self.values).map(|(entry, value)| entry * value).sum()
+    }
+
     fn flux(&self) -> f64 {
-        self.values[0]
+        self.values.first().copied().unwrap_or(0.0)
     }
 
     fn sky(&self) -> f64 {
-        self.values[1]
+        self.values.get(1).copied().unwrap_or(0.0)
     }
 }
 
@@ -130,14 +190,14 @@ impl<'a> Window<'a> {
         for row in rows {
             for column in columns.clone() {
                 let (dx, dy) = (column as f64 - x, row as f64 - y);
-                let distance = dx.hypot(dy);
-                if distance > reach {
+                let square = dx * dx + dy * dy;
+                if square > reach * reach {
                     continue;
                 }
                 let pixel = planes.pixel(row, column);
                 let light = psf.pixel_share(dx, dy);
                 share += light;
-                if distance <= (0.5 * fwhm).max(1.0) {
+                if square <= (0.5 * fwhm).max(1.0).powi(2) {
                     mask_bits |= pixel.mask;
                 }
                 if pixel.mask != 0 || !pixel.usable {
@@ -149,6 +209,7 @@ impl<'a> Window<'a> {
                 pixels.push(WindowPixel {
                     x: column as f64,
                     y: row as f64,
+                    share: light,
                     electrons: pixel.signal,
                     sky_variance,
                     variance: pixel.variance,
@@ -158,7 +219,7 @@ impl<'a> Window<'a> {
             }
         }
         // At the edge the window itself is cut: the share is then of what a window should hold.
-        let expected = share.max(psf.aperture_correction(reach).min(1.0) * 0.9);
+        let expected = share.max(psf.share_within(reach) * 0.9);
         if good_share.is_nan() || good_share <= LEAST_SHARE * expected {
             return None;
         }
@@ -177,40 +238,36 @@ impl<'a> Window<'a> {
         Some(Self { psf, pixels, neighbours, noise_per_electron, mask_bits })
     }
 
-    /// For each pixel the derivatives of its light by the linear parameters.
-    fn design(&self, (x, y): (f64, f64)) -> Vec<DVector<f64>> {
-        let row = |pixel: &WindowPixel| {
-            let mut row = DVector::zeros(2 + self.neighbours.len());
-            row[0] = self.psf.pixel_share(pixel.x - x, pixel.y - y);
-            row[1] = 1.0;
-            for (entry, &(u, v)) in row.iter_mut().skip(2).zip(&self.neighbours) {
-                *entry = self.psf.pixel_share(pixel.x - u, pixel.y - v);
-            }
-            row
-        };
-        self.pixels.iter().map(row).collect()
+    /// For each pixel the derivatives of its light by the linear parameters. `None` stands for the position given.
+    fn design(&self, moved: Option<(f64, f64)>) -> Design {
+        let width = 2 + self.neighbours.len();
+        let mut values = Vec::with_capacity(width * self.pixels.len());
+        for pixel in &self.pixels {
+            let share = |x: f64, y: f64| self.psf.pixel_share(pixel.x - x, pixel.y - y);
+            values.push(moved.map_or(pixel.share, |(x, y)| share(x, y)));
+            values.push(1.0);
+            values.extend(self.neighbours.iter().map(|&(x, y)| share(x, y)));
+        }
+        Design { width, values }
     }
 
-    fn solve(&self, rows: &[DVector<f64>]) -> Option<Fit> {
-        let count = 2 + self.neighbours.len();
-        let (mut normal, mut right) = (DMatrix::zeros(count, count), DVector::zeros(count));
-        for (pixel, row) in self.pixels.iter().zip(rows).filter(|pair| pair.0.weight > 0.0) {
-            normal.ger(pixel.weight, row, row, 1.0);
-            right.axpy(pixel.weight * pixel.electrons, row, 1.0);
+    fn solve(&self, design: &Design) -> Option<Fit> {
+        let mut sums = Sums::new(design.width);
+        for (pixel, row) in self.pixels.iter().zip(design.rows()) {
+            sums.add(row, pixel.weight, pixel.electrons);
         }
-        let values = normal.cholesky()?.solve(&right);
-        values.iter().all(|value| value.is_finite()).then_some(Fit { values })
+        Some(Fit { values: sums.solved()? })
     }
 
     /// Weights of the model's own noise; with `clip`, none for pixels outside the cores that stand out.
-    fn weigh(&mut self, rows: &[DVector<f64>], fit: &Fit, position: (f64, f64), clip: bool) {
+    fn weigh(&mut self, design: &Design, fit: &Fit, position: (f64, f64), clip: bool) {
         let core = self.psf.fwhm_pixels();
         let weights: Vec<f64> = self
             .pixels
             .iter()
-            .zip(rows)
+            .zip(design.rows())
             .map(|(pixel, row)| {
-                let model = row.dot(&fit.values);
+                let model = fit.light(row);
                 let light = (model - fit.sky()).max(0.0);
                 let variance = pixel.sky_variance
                     + self.noise_per_electron * light
@@ -219,11 +276,13 @@ impl<'a> Window<'a> {
                     return 1.0;
                 }
                 let residual = pixel.electrons - model;
-                let in_core = std::iter::once(&position)
-                    .chain(&self.neighbours)
-                    .any(|&(x, y)| (pixel.x - x).hypot(pixel.y - y) < core);
                 let stands_out = residual * residual > CLIP_SIGMAS * CLIP_SIGMAS * variance;
-                if clip && stands_out && !in_core { 0.0 } else { 1.0 / variance }
+                let in_core = || {
+                    std::iter::once(&position)
+                        .chain(&self.neighbours)
+                        .any(|&(x, y)| (pixel.x - x).powi(2) + (pixel.y - y).powi(2) < core * core)
+                };
+                if clip && stands_out && !in_core() { 0.0 } else { 1.0 / variance }
             })
             .collect();
         for (pixel, weight) in self.pixels.iter_mut().zip(weights) {
@@ -242,25 +301,24 @@ impl<'a> Window<'a> {
                 return None;
             }
             let count = 4 + self.neighbours.len();
-            let (mut normal, mut right) = (DMatrix::zeros(count, count), DVector::zeros(count));
-            let rows = self.design((x, y));
-            for (pixel, linear) in self.pixels.iter().zip(&rows).filter(|pair| pair.0.weight > 0.0)
-            {
-                let residual = pixel.electrons - linear.dot(&fit.values);
-                let row = self.extended(pixel, (x, y), &fit, linear);
-                normal.ger(pixel.weight, &row, &row, 1.0);
-                right.axpy(pixel.weight * residual, &row, 1.0);
+            let mut sums = Sums::new(count);
+            let design = self.design(Some((x, y)));
+            let mut row = Vec::with_capacity(count);
+            for (pixel, linear) in self.pixels.iter().zip(design.rows()) {
+                self.extend(&mut row, pixel, (x, y), &fit, linear);
+                sums.add(&row, pixel.weight, pixel.electrons - fit.light(linear));
             }
-            let change = normal.cholesky()?.solve(&right);
+            let change = sums.solved()?;
             let longest = 0.3 * self.psf.fwhm_pixels();
-            let (dx, dy) = (change[count - 2], change[count - 1]);
+            let [.., dx, dy] = change.as_slice() else { return None };
+            let (dx, dy) = (*dx, *dy);
             x += dx.clamp(-longest, longest);
             y += dy.clamp(-longest, longest);
             let moved = (x - given.0).hypot(y - given.1);
             if moved.is_nan() || moved > farthest {
                 return None;
             }
-            fit = self.solve(&self.design((x, y)))?;
+            fit = self.solve(&self.design(Some((x, y))))?;
             if dx.hypot(dy) < LAST_STEP {
                 return Some(((x, y), fit));
             }
@@ -268,47 +326,53 @@ impl<'a> Window<'a> {
         None
     }
 
-    /// A row of the design with the derivatives by the position at its end.
-    fn extended(
+    /// Makes `row` that of the design with the derivatives by the position at its end.
+    fn extend(
         &self,
+        row: &mut Vec<f64>,
         pixel: &WindowPixel,
         (x, y): (f64, f64),
         fit: &Fit,
-        linear: &DVector<f64>,
-    ) -> DVector<f64> {
-        let count = linear.len();
+        linear: &[f64],
+    ) {
         let share = self.psf.share(pixel.x - x, pixel.y - y);
-        let mut row = linear.clone().resize_vertically(count + 2, 0.0);
-        row[count] = fit.flux() * share.by_x;
-        row[count + 1] = fit.flux() * share.by_y;
-        row
+        row.clear();
+        row.extend(linear);
+        row.extend([fit.flux() * share.by_x, fit.flux() * share.by_y]);
     }
 
     fn measurement(
         &self,
-        rows: &[DVector<f64>],
+        design: &Design,
         fit: &Fit,
         position: (f64, f64),
         moved: bool,
     ) -> ForcedMeasurement {
         let count = 2 + self.neighbours.len() + if moved { 2 } else { 0 };
-        let (mut normal, mut spread) = (DMatrix::zeros(count, count), DMatrix::zeros(count, count));
+        let (mut normal, mut spread) = (Sums::new(count), Sums::new(count));
         let (mut chi_square, mut used) = (0.0, 0);
-        for (pixel, linear) in self.pixels.iter().zip(rows).filter(|pair| pair.0.weight > 0.0) {
-            let residual = pixel.electrons - linear.dot(&fit.values);
+        let mut longer = Vec::with_capacity(count);
+        let pixels = self.pixels.iter().zip(design.rows());
+        for (pixel, linear) in pixels.filter(|pair| pair.0.weight > 0.0) {
+            let residual = pixel.electrons - fit.light(linear);
             if pixel.variance > 0.0 {
                 chi_square += residual * residual / pixel.variance;
             }
-            let row =
-                if moved { self.extended(pixel, position, fit, linear) } else { linear.clone() };
-            normal.ger(pixel.weight, &row, &row, 1.0);
+            let row = if moved {
+                self.extend(&mut longer, pixel, position, fit, linear);
+                longer.as_slice()
+            } else {
+                linear
+            };
+            normal.add(row, pixel.weight, 0.0);
             // Weights are not the inverse variances: the noise goes through them as it is.
-            spread.ger(pixel.weight * pixel.weight * pixel.variance, &row, &row, 1.0);
+            spread.add(row, pixel.weight * pixel.weight * pixel.variance, 0.0);
             used += 1;
         }
         let error = normal
+            .symmetric()
             .try_inverse()
-            .map(|inverse| (&inverse * spread * &inverse)[(0, 0)].max(0.0).sqrt())
+            .map(|inverse| (&inverse * spread.symmetric() * &inverse)[(0, 0)].max(0.0).sqrt())
             .filter(|error| error.is_finite());
         ForcedMeasurement {
             flux_electrons: fit.flux(),
@@ -328,13 +392,13 @@ fn noise_per_electron(pixels: &[WindowPixel], x: f64, y: f64, fwhm: f64) -> f64 
     let (mut variance, mut light) = (0.0, 0.0);
     let mut sky: Vec<f32> = Vec::with_capacity(pixels.len());
     for pixel in pixels {
-        if (pixel.x - x).hypot(pixel.y - y) > fwhm {
+        if (pixel.x - x).powi(2) + (pixel.y - y).powi(2) > fwhm * fwhm {
             sky.push(pixel.variance as f32);
         }
     }
     let sky = statistics::median_in_place(&mut sky).map_or(0.0, f64::from);
     for pixel in pixels {
-        if (pixel.x - x).hypot(pixel.y - y) <= fwhm {
+        if (pixel.x - x).powi(2) + (pixel.y - y).powi(2) <= fwhm * fwhm {
             variance += pixel.variance - sky;
             light += pixel.electrons;
         }

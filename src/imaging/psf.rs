@@ -3,7 +3,10 @@
 use std::f64::consts::PI;
 
 pub use super::forced_photometry::{ForcedMeasurement, forced_photometry};
-use super::{aperture::pixel_overlap, psf_variation::Variation};
+use super::{
+    aperture::pixel_overlap,
+    psf_variation::{ShapeChange, Variation},
+};
 
 /// Nodes and weights of three-point Gauss–Legendre quadrature over a pixel, for the core.
 const CORE_NODES: [(f64, f64); 3] = [
@@ -26,7 +29,7 @@ pub(super) const LEAST_INDEX: f64 = 1.3;
 pub(super) const LARGEST_INDEX: f64 = 20.0;
 
 /// I(u) = (β − 1) √det / π · (1 + u)^−β with u = (a·dx + b·dy)² + (c·dy)², so that ∬ I = 1. The wings belong to it:
-/// fluxes are those of an infinite aperture. The width may vary over the frame: [`PointSpread::at`] is the profile
+/// fluxes are those of an infinite aperture. Width and ellipse may vary over the frame: [`PointSpread::at`] is the profile
 /// at a place, everything else that of the frame's mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointSpread {
@@ -34,6 +37,8 @@ pub struct PointSpread {
     b: f64,
     c: f64,
     index: f64,
+    /// Full width at half maximum of a profile of unit core radius and this index.
+    unit_width: f64,
     star_count: usize,
     variation: Variation,
 }
@@ -61,14 +66,16 @@ impl PointSpread {
         if !(LEAST_INDEX..=LARGEST_INDEX).contains(&index) {
             return None;
         }
-        let a = width_of_unit_core(index) / fwhm_pixels;
-        Some(Self { a, b: 0.0, c: a, index, star_count: 0, variation: Variation::default() })
+        let unit_width = width_of_unit_core(index);
+        let (a, variation) = (unit_width / fwhm_pixels, Variation::default());
+        Some(Self { a, b: 0.0, c: a, index, unit_width, star_count: 0, variation })
     }
 
     pub(super) fn from_shape(shape: Shape, star_count: usize) -> Self {
         let index = (1.0 + shape[3].exp()).clamp(LEAST_INDEX, LARGEST_INDEX);
         let (a, b, c) = (shape[0].exp(), shape[1], shape[2].exp());
-        Self { a, b, c, index, star_count, variation: Variation::default() }
+        let (unit_width, variation) = (width_of_unit_core(index), Variation::default());
+        Self { a, b, c, index, unit_width, star_count, variation }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -81,16 +88,15 @@ impl PointSpread {
 
     /// The profile at a place of the frame. It does not vary any more.
     pub fn at(&self, x: f64, y: f64) -> Self {
-        self.widened(self.variation.at(x, y))
+        self.varied(self.variation.at(x, y))
     }
 
-    /// The profile with its width multiplied by e to the power of `logarithm`.
-    pub(super) fn widened(&self, logarithm: f64) -> Self {
-        let scale = (-logarithm).exp();
+    /// The profile with `change` added to ln a, b and ln c.
+    pub(super) fn varied(&self, change: ShapeChange) -> Self {
         Self {
-            a: self.a * scale,
-            b: self.b * scale,
-            c: self.c * scale,
+            a: self.a * change[0].exp(),
+            b: self.b + change[1],
+            c: self.c * change[2].exp(),
             variation: Variation::default(),
             ..*self
         }
@@ -98,7 +104,7 @@ impl PointSpread {
 
     /// Full width at half maximum, the geometric mean of the axes.
     pub fn fwhm_pixels(&self) -> f64 {
-        width_of_unit_core(self.index) / (self.a * self.c).sqrt()
+        self.unit_width / (self.a * self.c).sqrt()
     }
 
     /// β.
@@ -121,7 +127,35 @@ impl PointSpread {
 
     /// Share of the flux in the pixel whose centre is (`dx`, `dy`) from the source.
     pub fn pixel_share(&self, dx: f64, dy: f64) -> f64 {
-        self.share(dx, dy).value
+        let height = (self.index - 1.0) * self.a * self.c / PI;
+        let density = |dx: f64, dy: f64| {
+            let (p, q) = (self.a * dx + self.b * dy, self.c * dy);
+            (-self.index * (1.0 + p * p + q * q).ln()).exp()
+        };
+        let integrated = |nodes: &[(f64, f64)]| -> f64 {
+            let line = |v: f64| -> f64 {
+                nodes.iter().map(|(u, weight)| weight * density(dx + u, dy + v)).sum()
+            };
+            nodes.iter().map(|(v, weight)| weight * line(*v)).sum()
+        };
+        let share = match self.nodes(dx, dy) {
+            Some(nodes) => integrated(nodes),
+            None => density(dx, dy),
+        };
+        height * share
+    }
+
+    /// Where a pixel is to be sampled; `None` for its centre alone.
+    fn nodes(&self, dx: f64, dy: f64) -> Option<&'static [(f64, f64)]> {
+        // The square of the distance in full widths.
+        let square = (dx * dx + dy * dy) * self.a * self.c / (self.unit_width * self.unit_width);
+        if square < CORE_REACH * CORE_REACH {
+            Some(&CORE_NODES)
+        } else if square < WING_REACH * WING_REACH {
+            Some(&WING_NODES)
+        } else {
+            None
+        }
     }
 
     /// Share of the flux that an aperture of `radius_pixels` sums ([`super::aperture::measure`]), in 0–1: aperture
@@ -153,7 +187,7 @@ impl PointSpread {
 
     /// ∬ I over a circle: the radial integral is elementary, the angular one periodic, for which equal steps
     /// converge exponentially.
-    fn share_within(&self, radius: f64) -> f64 {
+    pub(super) fn share_within(&self, radius: f64) -> f64 {
         let steps = 128;
         let sum: f64 = (0..steps)
             .map(|step| {
@@ -167,13 +201,9 @@ impl PointSpread {
 
     /// The share of a pixel with derivatives.
     pub(super) fn share(&self, dx: f64, dy: f64) -> Share {
-        let distance = dx.hypot(dy) / self.fwhm_pixels();
-        if distance < CORE_REACH {
-            self.integrated(dx, dy, &CORE_NODES)
-        } else if distance < WING_REACH {
-            self.integrated(dx, dy, &WING_NODES)
-        } else {
-            self.density(dx, dy)
+        match self.nodes(dx, dy) {
+            Some(nodes) => self.integrated(dx, dy, nodes),
+            None => self.density(dx, dy),
         }
     }
 
@@ -253,6 +283,7 @@ mod tests {
         let step = 1e-6;
         for (dx, dy) in [(0.3, -0.4), (2.2, 1.7), (-4.0, 3.0), (15.0, 9.0)] {
             let share = spread.share(dx, dy);
+            assert!((share.value / spread.pixel_share(dx, dy) - 1.0).abs() < 1e-12);
             let slope = |high: f64, low: f64| (high - low) / (2.0 * step);
             let by_x = slope(spread.pixel_share(dx - step, dy), spread.pixel_share(dx + step, dy));
             let by_y = slope(spread.pixel_share(dx, dy - step), spread.pixel_share(dx, dy + step));

@@ -5,16 +5,17 @@ use nalgebra::{Matrix4, SMatrix, SVector, Vector4};
 use super::{
     CalibratedImage,
     background::Background,
+    bands,
     neighbourhood::Neighbourhood,
     planes::Planes,
     psf::{LARGEST_INDEX, LEAST_INDEX, PointSpread, Shape, Share},
-    psf_variation::{Variation, WidthOfStar},
+    psf_variation::{ShapeChange, ShapeOfStar, VARYING, Variation},
     stellar_width::{self, WidthSample},
 };
 use crate::model::{Source, SourceFlags};
 
 /// The most stars used, brightest first.
-const MOST_STARS: usize = 60;
+const MOST_STARS: usize = 128;
 const FEWEST_STARS: usize = 3;
 const LEAST_SIGNAL_TO_NOISE: f64 = 20.0;
 /// Stars lie within this share of the stellar width.
@@ -30,6 +31,11 @@ const PROFILE_ERROR: f64 = 0.01;
 /// Rounds of weighting and clipping, and steps within a round.
 const ROUNDS: usize = 3;
 const MOST_STEPS: usize = 15;
+/// Steps end when they gain less than this in Σ residual² / variance: what is left is a small part of any error.
+const LEAST_GAIN: f64 = 1.0;
+/// The shape of a single star is measured within this many widths, where it shows, until it changes by less than this.
+const SHAPE_WIDTHS: f64 = 2.0;
+const LAST_CHANGE: f64 = 1e-3;
 const CLIP_SIGMAS: f64 = 5.0;
 /// Stars that fit worse than the median star by this factor are left out.
 const WORST_STAR: f64 = 4.0;
@@ -51,17 +57,17 @@ struct Star {
     y: f64,
     flux: f64,
     sky: f64,
-    /// ln of its width relative to the mean profile's.
-    width: f64,
+    /// Its shape less that of the mean profile.
+    change: ShapeChange,
     pixels: Vec<Pixel>,
 }
 
 impl PointSpread {
     /// Fits an elliptical Moffat profile to the frame's stars: unflagged `sources` of S/N > 20 and of the stellar
-    /// width, up to sixty. Shape, and flux, position and local sky of each star, are found together
-    /// (Levenberg–Marquardt, the stars' own parameters eliminated); how the width varies over the frame is a
-    /// polynomial of second degree through the widths of the stars, with fewer than 24 a slope, with fewer than 12
-    /// none. Pixels that stand out by 5σ and stars that do not fit are left out.
+    /// width, up to 128. Shape, and flux, position and local sky of each star, are found together
+    /// (Levenberg–Marquardt, the stars' own parameters eliminated); how width and ellipse vary over the frame are
+    /// polynomials of second degree through the shapes of the single stars, with fewer than 24 slopes, with fewer than
+    /// 12 none; the index is one. Pixels that stand out by 5σ and stars that do not fit are left out.
     ///
     /// `None` with fewer than three such stars, or when no sensible profile fits them.
     pub fn fit(
@@ -85,11 +91,12 @@ impl PointSpread {
             }
             // The variation follows the mean profile, and the last round has both.
             if round + 1 < ROUNDS {
-                let widths: Vec<WidthOfStar> =
-                    stars.iter().filter_map(|star| width_of(star, &spread)).collect();
-                variation = Variation::fit(&widths, image.shape());
+                let reach = SHAPE_WIDTHS * width;
+                let shapes = bands::map(&stars, |star| shape_of(star, &spread, reach));
+                let shapes: Vec<ShapeOfStar> = shapes.into_iter().flatten().collect();
+                variation = Variation::fit(&shapes, image.shape());
                 for star in &mut stars {
-                    star.width = variation.at(star.x, star.y);
+                    star.change = variation.at(star.x, star.y);
                 }
             }
         }
@@ -160,7 +167,11 @@ fn star(
         for column in columns.clone() {
             let pixel = planes.pixel(row, column);
             let (x, y) = (column as f64, row as f64);
-            let taken = others.iter().any(|&(u, v)| (u - x).hypot(v - y) < clear);
+            if (x - source.x).powi(2) + (y - source.y).powi(2) > reach * reach {
+                continue;
+            }
+            let taken =
+                others.iter().any(|&(u, v)| (u - x).powi(2) + (v - y).powi(2) < clear * clear);
             if pixel.mask == 0 && pixel.usable && !taken {
                 let noise = planes.noise_row(row).get(column).copied().map_or(0.0, f64::from);
                 let sky_variance = if noise > 0.0 { noise * noise } else { pixel.variance };
@@ -174,7 +185,7 @@ fn star(
         y: source.y,
         flux: 1.2 * source.flux_electrons,
         sky: 0.0,
-        width: 0.0,
+        change: ShapeChange::default(),
         pixels,
     }
 }
@@ -183,7 +194,7 @@ fn star(
 /// 5σ after the first round are clipped.
 fn weigh(star: &mut Star, spread: &PointSpread) {
     let first = star.pixels.iter().all(|pixel| pixel.weight == 0.0);
-    let local = spread.widened(star.width);
+    let local = spread.varied(star.change);
     for pixel in &mut star.pixels {
         let light = star.flux * local.pixel_share(pixel.x - star.x, pixel.y - star.y);
         let variance = pixel.sky_variance + light.max(0.0) + (PROFILE_ERROR * light).powi(2);
@@ -197,58 +208,69 @@ fn weigh(star: &mut Star, spread: &PointSpread) {
 struct Normal {
     shared: Matrix4<f64>,
     shared_right: Vector4<f64>,
-    stars: Vec<(Matrix4<f64>, Matrix4<f64>, Vector4<f64>)>,
+    stars: Vec<StarNormal>,
+    /// Σ residual² / variance, with that of what is expected of the index.
+    cost: f64,
+}
+
+/// The part of one star: of the shape alone, of its own parameters, and of both.
+struct StarNormal {
+    shared: Matrix4<f64>,
+    shared_right: Vector4<f64>,
+    own: Matrix4<f64>,
+    cross: Matrix4<f64>,
+    own_right: Vector4<f64>,
+    cost: f64,
+}
+
+fn star_normal(star: &Star, spread: &PointSpread) -> StarNormal {
+    let (zeros, none) = (Matrix4::zeros(), Vector4::zeros());
+    let mut sums = StarNormal {
+        shared: zeros,
+        shared_right: none,
+        own: zeros,
+        cross: zeros,
+        own_right: none,
+        cost: 0.0,
+    };
+    let local = spread.varied(star.change);
+    for pixel in star.pixels.iter().filter(|pixel| pixel.weight > 0.0) {
+        let share = local.share(pixel.x - star.x, pixel.y - star.y);
+        let residual = pixel.electrons - star.sky - star.flux * share.value;
+        // Flux in units of itself, so that all derivatives are of one scale.
+        let by_own = Vector4::new(
+            star.flux * share.value,
+            1.0,
+            star.flux * share.by_x,
+            star.flux * share.by_y,
+        );
+        // What is added to the shape of the star is the same for all shapes.
+        let by_shape = Vector4::from(share.by_shape) * star.flux;
+        let weighted_own = by_own * pixel.weight;
+        sums.shared += by_shape * (by_shape * pixel.weight).transpose();
+        sums.shared_right += by_shape * (pixel.weight * residual);
+        sums.own += weighted_own * by_own.transpose();
+        sums.cross += weighted_own * by_shape.transpose();
+        sums.own_right += weighted_own * residual;
+        sums.cost += pixel.weight * residual * residual;
+    }
+    sums
 }
 
 fn normal_equations(stars: &[Star], spread: &PointSpread) -> Normal {
-    let mut normal = Normal {
-        shared: Matrix4::zeros(),
-        shared_right: Vector4::zeros(),
-        stars: Vec::with_capacity(stars.len()),
-    };
-    for star in stars {
-        let (mut own, mut cross, mut own_right) =
-            (Matrix4::zeros(), Matrix4::zeros(), Vector4::zeros());
-        let local = spread.widened(star.width);
-        for pixel in star.pixels.iter().filter(|pixel| pixel.weight > 0.0) {
-            let share = local.share(pixel.x - star.x, pixel.y - star.y);
-            let residual = pixel.electrons - star.sky - star.flux * share.value;
-            // Flux in units of itself, so that all derivatives are of one scale.
-            let by_own = Vector4::new(
-                star.flux * share.value,
-                1.0,
-                star.flux * share.by_x,
-                star.flux * share.by_y,
-            );
-            let mut by_shape = Vector4::from(share.by_shape) * star.flux;
-            // Logarithms are shared as they are; this one is scaled with the width.
-            by_shape[1] *= (-star.width).exp();
-            let weighted_own = by_own * pixel.weight;
-            normal.shared += by_shape * (by_shape * pixel.weight).transpose();
-            normal.shared_right += by_shape * (pixel.weight * residual);
-            own += weighted_own * by_own.transpose();
-            cross += weighted_own * by_shape.transpose();
-            own_right += weighted_own * residual;
-        }
-        normal.stars.push((own, cross, own_right));
-    }
-    let shape = spread.shape();
+    let of_stars = bands::map(stars, |star| star_normal(star, spread));
+    let (mut shared, mut shared_right) = (Matrix4::zeros(), Vector4::zeros());
     let prior = INDEX_DEVIATION.powi(-2);
-    normal.shared[(3, 3)] += prior;
-    normal.shared_right[3] -= prior * (shape[3] - (EXPECTED_INDEX - 1.0).ln());
-    normal
-}
-
-fn cost(stars: &[Star], spread: &PointSpread) -> f64 {
-    let mut sum = ((spread.shape()[3] - (EXPECTED_INDEX - 1.0).ln()) / INDEX_DEVIATION).powi(2);
-    for star in stars {
-        let local = spread.widened(star.width);
-        for pixel in star.pixels.iter().filter(|pixel| pixel.weight > 0.0) {
-            let share = local.pixel_share(pixel.x - star.x, pixel.y - star.y);
-            sum += pixel.weight * (pixel.electrons - star.sky - star.flux * share).powi(2);
-        }
+    let offset = spread.shape()[3] - (EXPECTED_INDEX - 1.0).ln();
+    let mut cost = prior * offset * offset;
+    for sums in &of_stars {
+        shared += sums.shared;
+        shared_right += sums.shared_right;
+        cost += sums.cost;
     }
-    sum
+    shared[(3, 3)] += prior;
+    shared_right[3] -= prior * offset;
+    Normal { shared, shared_right, stars: of_stars, cost }
 }
 
 /// Levenberg–Marquardt at fixed weights. `None` when the equations are singular from the start.
@@ -259,10 +281,9 @@ fn settle(stars: &mut Vec<Star>, mut spread: PointSpread) -> Option<PointSpread>
         return None;
     }
     let mut damping = 1e-3;
-    let mut lowest = cost(stars, &spread);
+    let mut normal = normal_equations(stars, &spread);
     let mut solved = false;
     for _ in 0..MOST_STEPS {
-        let normal = normal_equations(stars, &spread);
         let Some((by_shape, by_stars)) = step(&normal, damping) else {
             damping *= 10.0;
             continue;
@@ -282,12 +303,13 @@ fn settle(stars: &mut Vec<Star>, mut spread: PointSpread) -> Option<PointSpread>
             star.x += change[2].clamp(-0.5, 0.5);
             star.y += change[3].clamp(-0.5, 0.5);
         }
-        let now = cost(stars, &next);
-        if now.is_finite() && now <= lowest {
-            let gain = lowest - now;
-            (spread, lowest) = (next, now);
+        // What tells whether the step was good is what the next one needs.
+        let now = normal_equations(stars, &next);
+        if now.cost.is_finite() && now.cost <= normal.cost {
+            let gain = normal.cost - now.cost;
+            (spread, normal) = (next, now);
             damping = (damping * 0.2).max(1e-9);
-            if gain < 1e-6 * lowest.max(1.0) {
+            if gain < LEAST_GAIN {
                 break;
             }
         } else {
@@ -303,22 +325,27 @@ fn settle(stars: &mut Vec<Star>, mut spread: PointSpread) -> Option<PointSpread>
     solved.then_some(spread)
 }
 
-/// Width of a star relative to the mean profile's, by Gauss–Newton on flux, sky, position and ln width. `None` when
-/// it does not settle.
-fn width_of(star: &Star, spread: &PointSpread) -> Option<WidthOfStar> {
+/// Own parameters of a star whose shape is measured: flux, sky, x, y, ln a, b, ln c.
+const OWN: usize = 4 + VARYING;
+
+/// Shape of a star less the mean profile's, by Gauss–Newton on flux, sky, position and shape from the pixels within
+/// `reach`, the index that of the mean. `None` when it does not settle.
+fn shape_of(star: &Star, spread: &PointSpread, reach: f64) -> Option<ShapeOfStar> {
     let (mut flux, mut sky, mut x, mut y) = (star.flux, star.sky, star.x, star.y);
-    let mut logarithm = star.width;
+    let mut total = star.change;
+    let is_near =
+        |pixel: &&Pixel| pixel.weight > 0.0 && (pixel.x - star.x).hypot(pixel.y - star.y) <= reach;
+    let pixels: Vec<&Pixel> = star.pixels.iter().filter(is_near).collect();
     for _ in 0..MOST_STEPS {
-        let local = spread.widened(logarithm);
-        let middle = local.shape()[1];
-        let (mut normal, mut right) = (SMatrix::<f64, 5, 5>::zeros(), SVector::<f64, 5>::zeros());
-        for pixel in star.pixels.iter().filter(|pixel| pixel.weight > 0.0) {
+        let local = spread.varied(total);
+        let mut normal = SMatrix::<f64, OWN, OWN>::zeros();
+        let mut right = SVector::<f64, OWN>::zeros();
+        for pixel in &pixels {
             let Share { value, by_x, by_y, by_shape } = local.share(pixel.x - x, pixel.y - y);
-            // The width divides all three of the shape's lengths.
-            let by_width = -(by_shape[0] + middle * by_shape[1] + by_shape[2]);
-            let row = SVector::from([value, 1.0, flux * by_x, flux * by_y, flux * by_width]);
+            let [by_a, by_b, by_c, _] = by_shape.map(|derivative| flux * derivative);
+            let row = SVector::from([value, 1.0, flux * by_x, flux * by_y, by_a, by_b, by_c]);
             let residual = pixel.electrons - sky - flux * value;
-            normal += row * row.transpose() * pixel.weight;
+            normal += row * (row * pixel.weight).transpose();
             right += row * (pixel.weight * residual);
         }
         let inverse = normal.try_inverse()?;
@@ -327,14 +354,22 @@ fn width_of(star: &Star, spread: &PointSpread) -> Option<WidthOfStar> {
         sky += change[1];
         x += change[2].clamp(-0.5, 0.5);
         y += change[3].clamp(-0.5, 0.5);
-        logarithm += change[4].clamp(-0.3, 0.3);
-        let near = (x - star.x).hypot(y - star.y) < 1.0 && logarithm.abs() < 1.0;
+        let mut largest = 0.0_f64;
+        for (parameter, total) in total.iter_mut().enumerate() {
+            *total += change[4 + parameter].clamp(-0.3, 0.3);
+            largest = largest.max(change[4 + parameter].abs());
+        }
+        let near =
+            (x - star.x).hypot(y - star.y) < 1.0 && total.iter().all(|each| each.abs() < 1.0);
         if !near || flux <= 0.0 {
             return None;
         }
-        if change[4].abs() < 1e-4 {
-            let error = inverse[(4, 4)].max(0.0).sqrt();
-            return error.is_finite().then_some(WidthOfStar { x, y, logarithm, error });
+        if largest < LAST_CHANGE {
+            let error: ShapeChange = std::array::from_fn(|parameter| {
+                inverse[(4 + parameter, 4 + parameter)].max(0.0).sqrt()
+            });
+            let is_known = error.iter().all(|error| error.is_finite());
+            return is_known.then_some(ShapeOfStar { x, y, change: total, error });
         }
     }
     None
@@ -351,7 +386,7 @@ fn step(normal: &Normal, damping: f64) -> Option<(Vector4<f64>, Vec<Vector4<f64>
     let mut reduced = damp(normal.shared);
     let mut right = normal.shared_right;
     let mut inverses = Vec::with_capacity(normal.stars.len());
-    for (own, cross, own_right) in &normal.stars {
+    for StarNormal { own, cross, own_right, .. } in &normal.stars {
         let inverse = damp(*own).try_inverse()?;
         reduced -= cross.transpose() * inverse * cross;
         right -= cross.transpose() * inverse * own_right;
@@ -362,7 +397,7 @@ fn step(normal: &Normal, damping: f64) -> Option<(Vector4<f64>, Vec<Vector4<f64>
         .stars
         .iter()
         .zip(&inverses)
-        .map(|((_, cross, own_right), inverse)| inverse * (own_right - cross * by_shape))
+        .map(|(star, inverse)| inverse * (star.own_right - star.cross * by_shape))
         .collect();
     by_shape.iter().all(|value| value.is_finite()).then_some((by_shape, by_stars))
 }
@@ -371,7 +406,7 @@ fn step(normal: &Normal, damping: f64) -> Option<(Vector4<f64>, Vec<Vector4<f64>
 fn drop_misfits(stars: &mut Vec<Star>, spread: &PointSpread) {
     let misfit = |star: &Star| {
         let (mut sum, mut count) = (0.0, 0.0);
-        let local = spread.widened(star.width);
+        let local = spread.varied(star.change);
         for pixel in star.pixels.iter().filter(|pixel| pixel.weight > 0.0) {
             let light = star.flux * local.pixel_share(pixel.x - star.x, pixel.y - star.y);
             sum += pixel.weight * (pixel.electrons - star.sky - light).powi(2);
@@ -441,6 +476,58 @@ mod tests {
             let found = spread.at(x, y).fwhm_pixels();
             assert!((found / width(x, y) - 1.0).abs() < 0.015, "{x} {y}: {found}");
         }
+    }
+
+    /// Drawn out along the radius, as by a field lens: neither width nor ellipse is the same anywhere.
+    #[test]
+    fn an_ellipse_that_varies_over_the_frame_is_followed() {
+        let shape = (500, 500);
+        let stars = synthetic::scattered(70, shape, 22.0, 2e4, 4e5, 61);
+        let local = |x: f64, y: f64| {
+            let (u, v) = ((x - 250.0) / 250.0, (y - 250.0) / 250.0);
+            let change = [0.10 * u * u - 0.04 * v, 0.06 * u * v, 0.10 * v * v - 0.05 * u];
+            PointSpread::round(3.2, 2.7).unwrap().varied(change)
+        };
+        let mut light = ndarray::Array2::<f64>::zeros(shape);
+        for star in &stars {
+            let spread = local(star.x, star.y);
+            for ((row, column), value) in light.indexed_iter_mut() {
+                let (dx, dy) = (column as f64 - star.x, row as f64 - star.y);
+                if dx * dx + dy * dy < 2500.0 {
+                    *value += star.flux * spread.pixel_share(dx, dy);
+                }
+            }
+        }
+        let mut generator = synthetic::Generator::new(62);
+        let image = CalibratedImage {
+            data: light.mapv(|electrons| {
+                (electrons + 200.0 + (electrons + 225.0).sqrt() * generator.normal()) as f32
+            }),
+            variance: light.mapv(|electrons| (electrons + 225.0) as f32),
+            mask: Mask::zeros(shape),
+        };
+        let background = background::estimate(&image.data, &image.mask, 64);
+        let found = detect(&image, &background, &DetectionParameters::default());
+        let spread = PointSpread::fit(&image, &background, &found.sources).unwrap();
+        assert!((spread.index() - 2.7).abs() < 0.1, "{spread:?}");
+        for (x, y) in [(250.0, 250.0), (40.0, 250.0), (460.0, 440.0), (120.0, 400.0)] {
+            let (found, true_one) = (spread.at(x, y).shape(), local(x, y).shape());
+            for parameter in 0..VARYING {
+                let off = found[parameter] - true_one[parameter];
+                assert!(off.abs() < 0.02, "{x} {y}: {found:?} for {true_one:?}");
+            }
+        }
+        let fluxes = super::super::psf_photometry::point_fluxes(
+            &image,
+            &background,
+            &spread,
+            &found.sources,
+        );
+        let mut squares: Vec<f64> =
+            fluxes.iter().flatten().map(|flux| flux.reduced_chi_square).collect();
+        squares.sort_by(f64::total_cmp);
+        let median = squares[squares.len() / 2];
+        assert!((median - 1.0).abs() < 0.05, "{median}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the width of the point-spread function varies over the frame.
+//! How the point-spread function varies over the frame.
 
 use nalgebra::{SMatrix, SVector};
 
@@ -12,36 +12,47 @@ const STARS_FOR_CURVATURE: usize = 24;
 /// Expected size of the coefficients: a tenth of the width from the centre to the edge. Holds back what the stars
 /// do not tell.
 const EXPECTED_SIZE: f64 = 0.1;
-/// Widths of stars scatter by at least this beyond their errors.
-const WIDTH_SCATTER: f64 = 0.005;
+/// Shapes of stars scatter by at least this beyond their errors.
+const SHAPE_SCATTER: f64 = 0.005;
 const CLIP_SIGMAS: f64 = 4.0;
+/// The most that a parameter changes.
+const LARGEST_CHANGE: f64 = 0.5;
 
-/// ln of the width relative to the mean profile's, a polynomial of second degree in the position; coordinates run
-/// from −1 to 1 over the longer side of the frame.
+/// Parameters that vary.
+pub(super) const VARYING: usize = 3;
+
+/// What is added to ln a, b and ln c of the mean profile.
+pub(super) type ShapeChange = [f64; VARYING];
+
+/// The change of the shape, each parameter a polynomial of second degree in the position; coordinates run from −1 to 1
+/// over the longer side of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Variation {
     centre: (f64, f64),
     /// Half of the longer side; 0 without variation.
     half: f64,
-    coefficients: [f64; TERMS],
+    coefficients: [[f64; TERMS]; VARYING],
 }
 
-/// ln width of one star relative to the mean profile, with its error.
+/// Shape of one star less that of the mean profile, with its errors.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WidthOfStar {
+pub(super) struct ShapeOfStar {
     pub x: f64,
     pub y: f64,
-    pub logarithm: f64,
-    pub error: f64,
+    pub change: ShapeChange,
+    pub error: ShapeChange,
 }
 
 impl Variation {
-    /// ln of the relative width. The frame's edge bounds it: there is nothing to say beyond.
-    pub fn at(&self, x: f64, y: f64) -> f64 {
+    /// The change at a place. The frame's edge bounds it: there is nothing to say beyond.
+    pub fn at(&self, x: f64, y: f64) -> ShapeChange {
         if self.half <= 0.0 {
-            return 0.0;
+            return [0.0; VARYING];
         }
-        self.terms(x, y).dot(&SVector::from(self.coefficients)).clamp(-0.5, 0.5)
+        let terms = self.terms(x, y);
+        self.coefficients.map(|coefficients| {
+            terms.dot(&SVector::from(coefficients)).clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
+        })
     }
 
     fn terms(&self, x: f64, y: f64) -> SVector<f64, TERMS> {
@@ -51,7 +62,7 @@ impl Variation {
     }
 
     /// Least squares over the stars of a frame of `shape` (rows, columns), clipped. No variation with too few stars.
-    pub fn fit(stars: &[WidthOfStar], shape: (usize, usize)) -> Self {
+    pub fn fit(stars: &[ShapeOfStar], shape: (usize, usize)) -> Self {
         let terms = match stars.len() {
             count if count >= STARS_FOR_CURVATURE => TERMS,
             count if count >= STARS_FOR_SLOPE => 3,
@@ -61,27 +72,42 @@ impl Variation {
         let mut variation = Self {
             centre: ((width - 1.0) / 2.0, (height - 1.0) / 2.0),
             half: width.max(height) / 2.0,
-            coefficients: [0.0; TERMS],
+            coefficients: [[0.0; TERMS]; VARYING],
         };
         let mut kept = vec![true; stars.len()];
         for _ in 0..3 {
-            let Some(coefficients) = variation.solve(stars, &kept, terms) else {
-                return Self::default();
-            };
-            variation.coefficients = coefficients;
-            let pulls: Vec<f64> = stars
-                .iter()
-                .map(|star| (star.logarithm - variation.at(star.x, star.y)) / error(star))
-                .collect();
-            let scatter = statistics::median_and_deviation(&pulls).map_or(1.0, |pair| pair.1);
-            for (kept, pull) in kept.iter_mut().zip(&pulls) {
-                *kept = pull.abs() <= CLIP_SIGMAS * scatter.max(1.0);
+            for parameter in 0..VARYING {
+                let Some(coefficients) = variation.solve(stars, &kept, terms, parameter) else {
+                    return Self::default();
+                };
+                variation.coefficients[parameter] = coefficients;
             }
+            let mut next = vec![true; stars.len()];
+            for parameter in 0..VARYING {
+                let pulls: Vec<f64> = stars
+                    .iter()
+                    .map(|star| {
+                        let expected = variation.at(star.x, star.y)[parameter];
+                        (star.change[parameter] - expected) / error(star, parameter)
+                    })
+                    .collect();
+                let scatter = statistics::median_and_deviation(&pulls).map_or(1.0, |pair| pair.1);
+                for (kept, pull) in next.iter_mut().zip(&pulls) {
+                    *kept &= pull.abs() <= CLIP_SIGMAS * scatter.max(1.0);
+                }
+            }
+            kept = next;
         }
         variation
     }
 
-    fn solve(&self, stars: &[WidthOfStar], kept: &[bool], terms: usize) -> Option<[f64; TERMS]> {
+    fn solve(
+        &self,
+        stars: &[ShapeOfStar],
+        kept: &[bool],
+        terms: usize,
+        parameter: usize,
+    ) -> Option<[f64; TERMS]> {
         let mut normal = SMatrix::<f64, TERMS, TERMS>::zeros();
         let mut right = SVector::<f64, TERMS>::zeros();
         for term in 0..TERMS {
@@ -90,17 +116,17 @@ impl Variation {
         }
         for (star, _) in stars.iter().zip(kept).filter(|(_, kept)| **kept) {
             let row = self.terms(star.x, star.y);
-            let weight = error(star).powi(-2);
+            let weight = error(star, parameter).powi(-2);
             normal += row * row.transpose() * weight;
-            right += row * (weight * star.logarithm);
+            right += row * (weight * star.change[parameter]);
         }
         let solution = normal.cholesky()?.solve(&right);
         solution.iter().all(|value| value.is_finite()).then(|| solution.into())
     }
 }
 
-fn error(star: &WidthOfStar) -> f64 {
-    star.error.hypot(WIDTH_SCATTER)
+fn error(star: &ShapeOfStar, parameter: usize) -> f64 {
+    star.error[parameter].hypot(SHAPE_SCATTER)
 }
 
 #[cfg(test)]
@@ -108,13 +134,15 @@ mod tests {
     use super::*;
     use crate::imaging::synthetic::Generator;
 
-    fn stars(count: usize, width: impl Fn(f64, f64) -> f64) -> Vec<WidthOfStar> {
+    fn stars(count: usize, width: impl Fn(f64, f64) -> f64) -> Vec<ShapeOfStar> {
         let mut generator = Generator::new(2);
         (0..count)
             .map(|_| {
                 let (x, y) = (1023.0 * generator.uniform(), 767.0 * generator.uniform());
-                let logarithm = width(x, y).ln() + 0.004 * generator.normal();
-                WidthOfStar { x, y, logarithm, error: 0.004 }
+                let mut change =
+                    |factor: f64| factor * width(x, y).ln() + 0.004 * generator.normal();
+                let change = [change(1.0), change(-0.5), change(0.3)];
+                ShapeOfStar { x, y, change, error: [0.004; 3] }
             })
             .collect()
     }
@@ -126,11 +154,13 @@ mod tests {
         };
         let mut stars = stars(50, width);
         for star in stars.iter_mut().step_by(10) {
-            star.logarithm += 0.3;
+            star.change[0] += 0.3;
         }
         let variation = Variation::fit(&stars, (768, 1024));
         for (x, y) in [(512.0, 384.0), (100.0, 100.0), (900.0, 700.0), (900.0, 100.0)] {
-            assert!((variation.at(x, y) - width(x, y).ln()).abs() < 0.01);
+            for (change, factor) in variation.at(x, y).into_iter().zip([1.0, -0.5, 0.3]) {
+                assert!((change - factor * width(x, y).ln()).abs() < 0.01);
+            }
         }
     }
 
@@ -138,8 +168,8 @@ mod tests {
     fn few_stars_tell_a_slope_or_nothing() {
         let slope = |x: f64, _: f64| 1.0 + 0.05 * (x - 512.0) / 512.0;
         let variation = Variation::fit(&stars(15, slope), (768, 1024));
-        assert!((variation.at(900.0, 100.0) - slope(900.0, 0.0).ln()).abs() < 0.015);
+        assert!((variation.at(900.0, 100.0)[0] - slope(900.0, 0.0).ln()).abs() < 0.015);
         assert_eq!(Variation::fit(&stars(5, slope), (768, 1024)), Variation::default());
-        assert_eq!(Variation::default().at(3.0, f64::NAN), 0.0);
+        assert_eq!(Variation::default().at(3.0, f64::NAN), [0.0; VARYING]);
     }
 }

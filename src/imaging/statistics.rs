@@ -1,6 +1,6 @@
 //! Robust statistics.
 
-use super::Image;
+use super::{Image, bands};
 
 /// Ratio of a Gaussian's standard deviation to its median absolute deviation.
 const DEVIATION_TO_SIGMA: f64 = 1.482_602_218_505_602;
@@ -9,6 +9,9 @@ const DEVIATION_TO_SIGMA: f64 = 1.482_602_218_505_602;
 ///
 /// An even number of values gives the mean of the middle two.
 pub fn median_in_place(values: &mut [f32]) -> Option<f32> {
+    if values.len() >= COUNTED {
+        return median_of_values(values);
+    }
     let mut finite = 0;
     for index in 0..values.len() {
         if values[index].is_finite() {
@@ -19,60 +22,18 @@ pub fn median_in_place(values: &mut [f32]) -> Option<f32> {
     let values = values.get_mut(..finite).filter(|values| !values.is_empty())?;
     let middle = values.len() / 2;
     let even = values.len().is_multiple_of(2);
-    let (lower, upper) = if values.len() < COUNTED {
-        let (below, upper, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
-        let upper = *upper;
-        (if even { below.iter().copied().max_by(f32::total_cmp) } else { None }, upper)
-    } else {
-        let (upper, fewer) = counted(values, middle);
-        let below = || values.iter().copied().filter(|value| value.total_cmp(&upper).is_lt());
-        (if even && fewer == middle { below().max_by(f32::total_cmp) } else { Some(upper) }, upper)
-    };
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
+    let upper = *upper;
     if !even {
         return Some(upper);
     }
-    let lower = lower?;
+    let lower = below.iter().copied().max_by(f32::total_cmp)?;
     // In double precision the sum of two large values cannot overflow.
     Some(((f64::from(lower) + f64::from(upper)) / 2.0) as f32)
 }
 
 /// From this many values on counting is faster than selecting.
 const COUNTED: usize = 1 << 16;
-
-/// The value of rank `rank` and how many are smaller: counts by the upper half of the ordered bits, then by the lower half of those
-/// that share the upper.
-fn counted(values: &[f32], rank: usize) -> (f32, usize) {
-    // Bits that grow with the value (the order of `f32::total_cmp`).
-    let key = |value: f32| {
-        let bits = value.to_bits();
-        bits ^ if bits >> 31 == 0 { 1 << 31 } else { u32::MAX }
-    };
-    let bin_of = |counts: &[u32], mut left: usize| {
-        for (bin, &count) in counts.iter().enumerate() {
-            match left.checked_sub(count as usize) {
-                Some(rest) => left = rest,
-                None => return (bin, left),
-            }
-        }
-        (counts.len() - 1, left)
-    };
-    let mut counts = vec![0u32; 1 << 16];
-    for &value in values {
-        counts[(key(value) >> 16) as usize] += 1;
-    }
-    let (upper, left) = bin_of(&counts, rank);
-    counts.fill(0);
-    for &value in values {
-        let key = key(value);
-        if (key >> 16) as usize == upper {
-            counts[(key & 0xffff) as usize] += 1;
-        }
-    }
-    let (lower, equals_before) = bin_of(&counts, left);
-    let key = (upper as u32) << 16 | lower as u32;
-    let bits = key ^ if key >> 31 == 1 { 1 << 31 } else { u32::MAX };
-    (f32::from_bits(bits), rank - equals_before)
-}
 
 /// Median of finite double-precision values; reorders the slice. `None` for none.
 fn median_of_finite(values: &mut [f64]) -> Option<f64> {
@@ -103,6 +64,80 @@ pub fn median_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
     Some((median, DEVIATION_TO_SIGMA * deviation))
 }
 
+/// Median of a plane's finite values, `None` for none: that of [`median_in_place`], in time that does not depend on the values, and
+/// on all cores.
+pub fn median_of_plane(plane: &Image) -> Option<f32> {
+    match plane.as_slice() {
+        Some(values) => median_of_values(values),
+        None => median_in_place(&mut plane.iter().copied().collect::<Vec<f32>>()),
+    }
+}
+
+/// As [`median_of_plane`].
+pub(super) fn median_of_values(values: &[f32]) -> Option<f32> {
+    let high = counts(values, |key| Some(key >> KEY_HALF));
+    let count: u64 = high.iter().map(|&count| u64::from(count)).sum();
+    let (lower, upper) = (count.checked_sub(1)? / 2, count / 2);
+    // The upper half of the key, then the lower half among those that share it.
+    let at = |rank: u64| {
+        let (first, before) = place_of(&high, rank)?;
+        let low = counts(values, |key| (key >> KEY_HALF == first).then_some(key & KEY_MASK));
+        let (second, _) = place_of(&low, rank - before)?;
+        Some(value_of(first << KEY_HALF | second))
+    };
+    let median = at(upper)?;
+    if lower == upper {
+        return Some(median);
+    }
+    Some(((f64::from(at(lower)?) + f64::from(median)) / 2.0) as f32)
+}
+
+/// Bits of half a key.
+const KEY_HALF: u32 = 16;
+const KEY_MASK: u32 = (1 << KEY_HALF) - 1;
+
+/// Whole numbers in the order of the floats.
+fn key_of(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+fn value_of(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
+}
+
+/// How many finite values have each half key that `half` gives.
+fn counts(values: &[f32], half: impl Fn(u32) -> Option<u32> + Sync) -> Vec<u32> {
+    let band = bands::rows_per_band(values.len().div_ceil(VALUES_AT_ONCE), VALUES_AT_ONCE);
+    let bands = bands::each(values.chunks(band * VALUES_AT_ONCE).collect(), |values| {
+        let mut counts = vec![0_u32; 1 << KEY_HALF];
+        for value in values.iter().filter(|value| value.is_finite()) {
+            if let Some(half) = half(key_of(*value)) {
+                counts[(half & KEY_MASK) as usize] += 1;
+            }
+        }
+        counts
+    });
+    let mut bands = bands.into_iter();
+    let mut counts = bands.next().unwrap_or_default();
+    for band in bands {
+        counts.iter_mut().zip(band).for_each(|(sum, count)| *sum += count);
+    }
+    counts
+}
+
+/// The place at which the counts reach beyond `rank`, and how many are before it.
+fn place_of(counts: &[u32], rank: u64) -> Option<(u32, u64)> {
+    let mut before = 0;
+    for (place, &count) in counts.iter().enumerate() {
+        if before + u64::from(count) > rank {
+            return Some((place as u32, before));
+        }
+        before += u64::from(count);
+    }
+    None
+}
+
 /// Mean, median and standard deviation of a plane's finite values (all pixels, no clipping).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlaneStatistics {
@@ -111,15 +146,35 @@ pub struct PlaneStatistics {
     pub rms: f64,
 }
 
+/// Values that are summed one after the other; the sums of such pieces are added in their order, however many cores there are.
+const VALUES_AT_ONCE: usize = 1 << 14;
+
+/// Sum of `value` over the finite values of the pieces, and how many there are.
+fn total(pieces: &[&[f32]], value: impl Fn(f64) -> f64 + Sync) -> (f64, usize) {
+    let sums = bands::map(pieces, |piece| {
+        let finite = piece.iter().filter(|each| each.is_finite());
+        finite.fold((0.0, 0), |(sum, count), each| (sum + value(f64::from(*each)), count + 1))
+    });
+    sums.into_iter().fold((0.0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
 /// Statistics of a whole plane. All are zero when no value is finite.
 pub fn plane_statistics(plane: &Image) -> PlaneStatistics {
-    let mut finite: Vec<f32> = plane.iter().copied().filter(|value| value.is_finite()).collect();
-    let count = finite.len().max(1) as f64;
-    let mean = finite.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+    let owned: Vec<f32>;
+    let values = match plane.as_slice() {
+        Some(values) => values,
+        None => {
+            owned = plane.iter().copied().collect();
+            &owned
+        }
+    };
+    let pieces: Vec<&[f32]> = values.chunks(VALUES_AT_ONCE).collect();
+    let (sum, count) = total(&pieces, |value| value);
+    let count = count.max(1) as f64;
+    let mean = sum / count;
     // Two passes: a large constant level must not drown a small scatter.
-    let variance =
-        finite.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-    let median = median_in_place(&mut finite).map_or(0.0, f64::from);
+    let variance = total(&pieces, |value| (value - mean).powi(2)).0 / count;
+    let median = median_of_values(values).map_or(0.0, f64::from);
     PlaneStatistics { mean, median, rms: variance.sqrt() }
 }
 
@@ -181,6 +236,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_median_of_a_plane_is_that_of_its_values(
+            values in prop::collection::vec(any::<f32>(), 1..80),
+            near in 0_usize..80,
+        ) {
+            // Some that differ in their last bits only.
+            let mut values = values;
+            let middle = values[values.len() / 2];
+            values.extend((0..near).map(|step| middle * (1.0 + step as f32 * f32::EPSILON)));
+            let found = median_of_values(&values);
+            prop_assert_eq!(found, median_in_place(&mut values));
+        }
+
         #[test]
         fn the_median_is_that_of_a_sorted_list(mut values in prop::collection::vec(-1e6f32..1e6, 1..60)) {
             let mut sorted = values.clone();

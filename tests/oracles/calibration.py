@@ -31,6 +31,9 @@ def clipped_mean(stack, sigma):
     deviation = np.nanmedian(distance, axis=0) / 0.6744897501960817
     other = np.nanmean(distance, axis=0) * np.sqrt(np.pi / 2)
     deviation = np.where(deviation > 0, deviation, other)
+    # Of an even number of pixels the upper one of the middle two.
+    typical = [np.sort(row[np.isfinite(row)])[np.isfinite(row).sum() // 2] for row in deviation]
+    deviation = np.maximum(deviation, np.array(typical)[:, None])
     kept = np.where(distance <= sigma * deviation, stack, np.nan)
     return np.nanmean(kept, axis=0)
 
