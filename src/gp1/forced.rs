@@ -1,8 +1,8 @@
 //! Flux at given places of an image, whether or not a source is seen there.
 
 use crate::imaging::{
-    CalibratedImage, aperture::measure_star, background::Background, star_profile::StarProfile,
-    wcs::TangentPlane,
+    CalibratedImage, aperture::measure_star, background::Background,
+    growth_curve::ApertureCorrection, star_profile::StarProfile, wcs::TangentPlane,
 };
 use crate::model::{SkyPosition, Source};
 
@@ -15,6 +15,8 @@ pub struct ForcedField<'a> {
     pub wcs: &'a TangentPlane,
     pub fwhm_pixels: Option<f64>,
     pub aperture_radius_pixels: f64,
+    /// Where the share of light in the aperture varies over the frame, fluxes are brought to its middle as those of the sources are.
+    pub aperture: Option<&'a ApertureCorrection>,
 }
 
 /// A known object whose light is taken off.
@@ -49,12 +51,13 @@ pub fn measure_places(
         .map(|place| {
             let (x, y) = field.wcs.sky_to_pixel(*place)?;
             let sum = measure_star(field.image, field.background, (x, y), radius, &profile)?;
+            let share = field.aperture.map_or(1.0, |aperture| aperture.relative_share(x, y));
             let own = sum.flux_electrons.max(0.0);
             let sky = (sum.flux_error_electrons.powi(2) - own).max(1.0).sqrt();
             Some(ForcedFlux {
-                flux_electrons: sum.flux_electrons,
-                error_electrons: sum.flux_error_electrons,
-                sky_error_electrons: sky,
+                flux_electrons: sum.flux_electrons / share,
+                error_electrons: sum.flux_error_electrons / share,
+                sky_error_electrons: sky / share,
                 mask_bits: sum.mask_bits,
             })
         })

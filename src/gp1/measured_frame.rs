@@ -10,7 +10,9 @@ use super::source_table::{MeasuredSource, read_sources};
 use super::workspace::FramePaths;
 use crate::fits::FitsStore;
 use crate::imaging::wcs::TangentPlane;
-use crate::model::{FrameRecord, FrameUse, SkyPosition, Source, UtcTime};
+use crate::model::{
+    FrameCalibration, FrameRecord, FrameUse, MagnitudeScale, SkyPosition, Source, UtcTime,
+};
 
 /// Magnitude of one electron per second where nothing calibrates the frames: the first of them has this zero point.
 pub const INSTRUMENTAL_ZERO_POINT: f64 = 25.0;
@@ -155,6 +157,21 @@ impl MeasuredFrame {
         self.sources.iter().map(|each| each.source.clone()).collect()
     }
 
+    /// The scale of its magnitudes, where a catalogue calibrates it.
+    pub fn magnitude_scale(&self) -> Option<&MagnitudeScale> {
+        self.measurement.quality.magnitude_scale.as_ref()
+    }
+
+    fn calibration(&self) -> Option<FrameCalibration> {
+        let quality = &self.measurement.quality;
+        Some(FrameCalibration {
+            error: self.measurement.zero_point_error?,
+            scatter: quality.zero_point_scatter?,
+            star_count: quality.zero_point_stars,
+            scale: quality.magnitude_scale.clone()?,
+        })
+    }
+
     /// How the frame was used, for the result.
     pub fn as_use(&self) -> FrameUse {
         let quality = &self.measurement.quality;
@@ -169,6 +186,7 @@ impl MeasuredFrame {
             reason: self.not_stacked.clone(),
             zero_point: quality.zero_point,
             relative_zero_point: self.zero_point.map(|(value, _)| value),
+            calibration: self.calibration(),
             group: None,
             limiting_magnitude: quality.limiting_magnitude,
             fwhm_pixels: self.fwhm_pixels(),

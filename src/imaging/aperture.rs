@@ -22,7 +22,7 @@ pub struct ApertureSum {
 }
 
 /// Half the diagonal of a pixel.
-const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
+pub(super) const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// Area of the circle of `radius` about the origin inside the rectangle from the origin to (`x`, `y`), counted
 /// negative when `x` and `y` differ in sign: ∫₀ˣ min(y, √(r² − u²)) du.
