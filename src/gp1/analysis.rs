@@ -4,7 +4,7 @@ use super::astrometry::cone_radius_degrees;
 use super::candidates::{CandidateInputs, StackImage, rank};
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
-use super::forced::ForcedField;
+use super::forced::{FieldResponse, ForcedField};
 use super::frame_scale::{BandChoice, FieldCatalogue, unknown_colour_error};
 use super::frame_steps::{StepContext, StepTimer, background_of};
 use super::light_curves::{KnownSky, catalogue_of_frame, from_tables, measure, measure_on_stack};
@@ -292,7 +292,7 @@ fn stack_image(
         wcs: &view.stack.reference.wcs,
         fwhm_pixels: view.field.detections.stellar_fwhm_pixels,
         aperture_radius_pixels: view.field.detections.aperture_radius_pixels,
-        aperture: view.field.aperture.as_ref(),
+        response: FieldResponse { aperture: view.field.aperture, ..FieldResponse::default() },
     };
     let points = measure_on_stack(
         &field,

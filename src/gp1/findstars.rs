@@ -8,6 +8,7 @@ use crate::imaging::{
     growth_curve::{self, ApertureCorrection},
     psf::PointSpread,
     psf_photometry::point_fluxes,
+    settled_apertures,
 };
 
 /// What was found.
@@ -27,6 +28,8 @@ pub struct StarField {
 pub fn find_stars(image: &CalibratedImage, parameters: &FindstarsParameters) -> StarField {
     let background = background::estimate(&image.data, &image.mask, parameters.mesh_pixels);
     let mut detections = detect(image, &background, &parameters.detection);
+    let is_radius_given = parameters.detection.aperture_radius_pixels.is_some();
+    settled_apertures::settle(image, &background, &mut detections, is_radius_given);
     let aperture = detections.stellar_fwhm_pixels.and_then(|fwhm| {
         let radius = detections.aperture_radius_pixels;
         growth_curve::measure(image, &background, &detections.sources, radius, fwhm)

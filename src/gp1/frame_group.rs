@@ -3,7 +3,7 @@
 use super::error::Gp1Error;
 use super::frame_steps::{StepContext, StepTimer, background_of};
 use super::measured_frame::{KnownField, MeasuredFrame};
-use super::relative_zero_point::{instrumental_zero_point, relative_zero_point};
+use super::relative_zero_point::{RelativeZeroPoint, instrumental_zero_point, relative_zero_point};
 use super::stacking::StackSet;
 use super::workspace::FramePaths;
 use crate::model::{CatalogueStatus, FrameIdentity, FrameRecord};
@@ -80,7 +80,9 @@ impl FrameGroup {
         let (mut frame, reduced) = MeasuredFrame::read(context.store, record, paths)?;
         timer.done("read back");
         if frame.zero_point.is_none() {
-            frame.zero_point = self.zero_point_of(&frame);
+            if let Some(zero) = self.zero_point_of(&frame) {
+                frame.calibrate_by(zero);
+            }
         }
         if context.settings.steps.stacking {
             let background = background_of(&reduced.image, context.settings);
@@ -103,7 +105,7 @@ impl FrameGroup {
 
     /// A zero point for a frame without one: from the sources it shares with a frame of its camera, filter and field that has
     /// one. Where there is no catalogue at all, the first frame of each field founds a scale.
-    fn zero_point_of(&self, frame: &MeasuredFrame) -> Option<(f64, f64)> {
+    fn zero_point_of(&self, frame: &MeasuredFrame) -> Option<RelativeZeroPoint> {
         let keywords = &frame.record.keywords;
         let reference = self.frames.iter().find(|other| {
             other.zero_point.is_some()

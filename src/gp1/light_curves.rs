@@ -117,7 +117,7 @@ pub fn measure(
             wcs: &wcs,
             fwhm_pixels: frame.fwhm_pixels(),
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
-            aperture: frame.measurement.aperture_correction.as_ref(),
+            response: frame.response(),
         };
         let scales = Scales { zero_point, exposure_seconds: frame.exposure_seconds() };
         let measured = measure_field(&field, scales, scale, tracks, controls, sky, index);

@@ -13,7 +13,7 @@ use crate::imaging::{
     synthetic::{Star, frame, scattered},
 };
 
-const SIZE: usize = 1024;
+const SIZE: usize = 768;
 const FWHM: f64 = 3.0;
 /// Injected sources are as far from each other.
 const APART: f64 = 28.0;
@@ -91,10 +91,10 @@ fn thinned(places: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 }
 
 struct Outcome {
-    /// Mean of measured over true flux of sources at ten sigma.
+    /// Median of measured over true flux of sources at ten sigma.
     ratio: f64,
-    /// Their scatter over their flux: 0.1 is what is promised.
-    scatter: f64,
+    /// Their robust deviation from their true flux over that flux: 0.1 is what is promised.
+    deviation: f64,
     /// Share of sources at five sigma that are found.
     found: f64,
     count: usize,
@@ -120,15 +120,16 @@ fn injected(scene: &Scene, field: &StarField, noise: f64, places: &[(f64, f64)])
         .map(|sum| sum.flux_electrons / flux)
         .collect();
     let (ratio, scatter) = median_and_deviation(&measured).unwrap();
+    let deviation = scatter.hypot(ratio - 1.0);
     let (_, _, field) = with(5.0);
     let is_found = |(x, y): &&(f64, f64)| {
         field.detections.sources.iter().any(|each| (each.x - x).hypot(each.y - y) < 0.5 * FWHM)
     };
     let found = places.iter().filter(is_found).count() as f64 / places.len() as f64;
-    Outcome { ratio, scatter, found, count: measured.len() }
+    Outcome { ratio, deviation, found, count: measured.len() }
 }
 
-/// The scatter at ten sigma may differ from a tenth by the share `tolerance`.
+/// The deviation at ten sigma may differ from a tenth by the share `tolerance`.
 fn check(scene: &Scene, tolerance: f64) {
     let image = scene.image(&[]);
     let field = find_stars(&image, &FindstarsParameters::default());
@@ -144,30 +145,30 @@ fn check(scene: &Scene, tolerance: f64) {
     let at_random = injected(scene, &field, noise.electrons, &thinned(anywhere));
     for (where_, outcome) in [("empty", &at_empty), ("random", &at_random)] {
         println!(
-            "{}, {where_} places: {} sources, aperture noise {:.1} from {} apertures (map {by_map:.1}); at 10 sigma flux ratio {:.3}, scatter {:.4}; at 5 sigma {:.0} % found",
+            "{}, {where_} places: {} sources, aperture noise {:.1} from {} apertures (map {by_map:.1}); at 10 sigma flux ratio {:.3}, deviation {:.4}; at 5 sigma {:.0} % found",
             scene.name,
             outcome.count,
             noise.electrons,
             noise.aperture_count,
             outcome.ratio,
-            outcome.scatter,
+            outcome.deviation,
             100.0 * outcome.found
         );
     }
     assert!(at_empty.count >= 100, "{}: {}", scene.name, at_empty.count);
     assert!(
-        (at_empty.scatter / 0.1 - 1.0).abs() < tolerance,
+        (at_empty.deviation / 0.1 - 1.0).abs() < tolerance,
         "{}: {}",
         scene.name,
-        at_empty.scatter
+        at_empty.deviation
     );
-    assert!((at_empty.ratio - 1.0).abs() < 0.05, "{}: {}", scene.name, at_empty.ratio);
+    assert!((at_empty.ratio - 1.0).abs() < 0.1, "{}: {}", scene.name, at_empty.ratio);
     assert!(at_empty.found > 0.4, "{}: {}", scene.name, at_empty.found);
 }
 
 const PLAIN: Scene = Scene {
     name: "plain",
-    star_count: 200,
+    star_count: 110,
     faintest: 800.0,
     sky: 300.0,
     slope: 0.0,
@@ -192,5 +193,5 @@ fn on_a_steep_sky() {
 
 #[test]
 fn in_a_crowd() {
-    check(&Scene { name: "crowded", star_count: 4000, faintest: 300.0, ..PLAIN }, 0.2);
+    check(&Scene { name: "crowded", star_count: 2200, faintest: 300.0, ..PLAIN }, 0.2);
 }

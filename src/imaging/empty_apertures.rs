@@ -25,10 +25,11 @@ const CELL_PIXELS: f64 = 2.0;
 /// Of the sequence of places: the inverse of the plastic number and its square (Roberts 2018), which cover a plane evenly and lie on no grid.
 const STEPS: (f64, f64) = (0.754_877_666_246_692_8, 0.569_840_290_998_053_2);
 
-/// Scatter of fluxes in empty apertures.
+/// What fluxes in empty apertures are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ApertureNoise {
-    /// Robust standard deviation, electrons.
+    /// Robust deviation from nothing: their scatter, and in quadrature the median that a background above or below the sky leaves in
+    /// all of them, as it does in crowds.
     pub electrons: f64,
     /// Apertures it rests on; none: the noise map says it.
     pub aperture_count: usize,
@@ -53,7 +54,8 @@ pub fn aperture_noise(
         let fluxes = empty_fluxes(&planes, &taken, radius, image.shape());
         if fluxes.len() >= ENOUGH || (reach == NARROW_REACH && fluxes.len() >= FEWEST) {
             return match median_and_deviation(&fluxes) {
-                Some((_, electrons)) if electrons > 0.0 => {
+                Some((offset, scatter)) if scatter > 0.0 => {
+                    let electrons = scatter.hypot(offset);
                     ApertureNoise { electrons, aperture_count: fluxes.len() }
                 }
                 _ => from_map,

@@ -12,6 +12,7 @@ use super::{
     bands,
     neighbourhood::Neighbourhood,
     planes::Planes,
+    robust_plane::{PlacedValue, fit_plane},
     statistics::median_and_deviation,
 };
 use crate::model::{Source, SourceFlags};
@@ -36,9 +37,11 @@ const NEIGHBOUR_SHARE: f64 = 0.003;
 const EXPONENTS: (f64, f64) = (1.6, 20.0);
 /// Of the light that the fitted profile puts beyond the curve, or into its sky, this share is in doubt.
 const TAIL_DOUBT: f64 = 0.5;
-/// The share varies over the frame if its slope is so many standard errors, and so much from edge to edge.
-const SLOPE_SIGMA: f64 = 4.0;
+/// The share varies over the frame if its slopes are as significant (by chance once in ten thousand frames), and as large from edge to edge.
+const LEAST_SIGNIFICANCE: f64 = 18.4;
 const LEAST_VARIATION: f64 = 0.004;
+/// Flat fields and shapes of pixels leave this much of a star's share.
+const LEAST_SHARE_ERROR: f64 = 0.003;
 /// With fewer stars a variation over the frame is not looked for.
 const FEWEST_FOR_SLOPE: usize = 20;
 
@@ -327,67 +330,27 @@ fn gradient(growths: &[Growth], radii: &[f64], middle: (f64, f64)) -> Option<(f6
     }
     let double = 2.0 * radii.first()?;
     let place = radii.iter().position(|radius| *radius >= double).unwrap_or(radii.len() - 1);
-    let mut points: Vec<(f64, f64, f64, f64)> = growths
+    let values: Vec<PlacedValue> = growths
         .iter()
         .filter_map(|each| {
             let value = 1.0 / each.curve.get(place)?;
-            Some((each.x - middle.0, each.y - middle.1, value, each.error))
+            let error = value * each.error.hypot(LEAST_SHARE_ERROR);
+            Some(PlacedValue { x: each.x - middle.0, y: each.y - middle.1, value, error })
         })
         .collect();
-    let mut solution = None;
-    for _ in 0..5 {
-        let (slopes, errors, centre, scatter) = plane(&points)?;
-        let before = points.len();
-        points.retain(|(x, y, value, _)| {
-            (value - centre - slopes.0 * x - slopes.1 * y).abs() <= 3.5 * scatter.max(1e-6)
-        });
-        solution = Some((slopes, errors, centre));
-        if points.len() == before {
-            break;
-        }
-    }
-    let (slopes, errors, centre) = solution?;
-    let significance = (slopes.0 / errors.0).hypot(slopes.1 / errors.1);
-    let span = 2.0 * (slopes.0.abs() * middle.0 + slopes.1.abs() * middle.1) / centre;
-    (points.len() >= FEWEST_FOR_SLOPE && significance > SLOPE_SIGMA && span > LEAST_VARIATION)
-        .then(|| (slopes.0 / centre, slopes.1 / centre))
-}
-
-/// Slopes, their errors, height at the origin, and robust scatter, by least squares.
-#[allow(clippy::type_complexity)]
-fn plane(points: &[(f64, f64, f64, f64)]) -> Option<((f64, f64), (f64, f64), f64, f64)> {
-    let (mut normal, mut right) = (nalgebra::Matrix3::zeros(), nalgebra::Vector3::zeros());
-    for (x, y, value, error) in points {
-        let row = nalgebra::Vector3::new(1.0, *x, *y);
-        // Flat fields and shapes of pixels leave three thousandths at best.
-        let weight = 1.0 / (error * error + 0.003 * 0.003);
-        normal += weight * row * row.transpose();
-        right += weight * *value * row;
-    }
-    let inverse = normal.try_inverse()?;
-    let found = inverse * right;
-    let residuals: Vec<f64> = points
-        .iter()
-        .map(|(x, y, value, _)| value - found[0] - found[1] * x - found[2] * y)
-        .collect();
-    let (_, scatter) = median_and_deviation(&residuals)?;
-    let squares: f64 = points
-        .iter()
-        .zip(&residuals)
-        .map(|(point, residual)| residual * residual / (point.3 * point.3 + 0.003 * 0.003))
-        .sum();
-    let reduced = (squares / points.len().saturating_sub(3).max(1) as f64).max(1.0);
-    let error = |index: usize| (inverse[(index, index)] * reduced).max(0.0).sqrt();
-    Some(((found[1], found[2]), (error(1), error(2)), found[0], scatter))
+    let found = fit_plane(&values, FEWEST_FOR_SLOPE)?;
+    let gradient = (found.slope.0 / found.height, found.slope.1 / found.height);
+    let span = 2.0 * (gradient.0.abs() * middle.0 + gradient.1.abs() * middle.1);
+    (found.significance > LEAST_SIGNIFICANCE && span > LEAST_VARIATION).then_some(gradient)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::imaging::{
-        aperture, background,
+        Image, Mask, aperture, background,
         detection::{DetectionParameters, Detections, detect},
-        synthetic::{Star, frame, scattered},
+        synthetic::{Star, add_stars, frame, scattered},
     };
     use serde_json::Value;
 
@@ -404,6 +367,25 @@ mod tests {
         Some((measure(image, &background, &found.sources, radius, fwhm)?, radius))
     }
 
+    fn share_without_noise(fwhm: f64, radius: f64) -> f64 {
+        let shape = (121, 121);
+        let mut light = ndarray::Array2::zeros(shape);
+        add_stars(&mut light, &[Star { x: 60.2, y: 59.7, flux: 1e6 }], fwhm, 60);
+        let image = CalibratedImage {
+            data: light.mapv(|value| value as f32),
+            variance: Image::ones(shape),
+            mask: Mask::zeros(shape),
+        };
+        let background = Background {
+            level: Image::zeros(shape),
+            noise: Image::ones(shape),
+            global_level: 0.0,
+            global_noise: 1.0,
+        };
+        let planes = Planes::new(&image, &background).unwrap();
+        aperture::measure_in(&planes, 60.2, 59.7, radius).unwrap().flux_electrons / 1e6
+    }
+
     /// Stars on a grid, so that all are alone.
     fn lone(side: usize, apart: f64, faintest: f64, brightest: f64, seed: u64) -> Vec<Star> {
         let mut stars = scattered(side * side, (100, 100), 40.0, faintest, brightest, seed);
@@ -414,7 +396,7 @@ mod tests {
         stars
     }
 
-    /// Moffat profiles of index 3 in square pixels: the share within the circle is that of the synthetic stars themselves.
+    /// Moffat profiles of index 3 in square pixels.
     #[test]
     fn the_share_is_that_of_the_profile() {
         for (fwhm, seed) in [(2.5, 1), (3.5, 2), (5.0, 3)] {
@@ -423,9 +405,8 @@ mod tests {
             let stars = lone(6, apart, 3e4, 3e5, seed);
             let image = frame((size, size), &stars, fwhm, 200.0, 0.02, seed + 10);
             let (found, radius) = correction(&image).unwrap();
-            let core_square = (fwhm / 1.019_649_057_067_917_3f64).powi(2);
-            let truth = 1.0 - (1.0 + radius * radius / core_square).powi(-2);
-            // The pixels spread the light by a twelfth of a pixel squared on each axis.
+            // Square pixels, and apertures across them, take light out of the circle: of one star without noise.
+            let truth = share_without_noise(fwhm, radius);
             let pulls = (found.share - truth).abs() / found.share_error.hypot(0.003);
             println!("{fwhm}: {found:?}, truth {truth}");
             assert!(pulls < 3.0, "{found:?} {truth}");
@@ -451,8 +432,8 @@ mod tests {
         let size = text("size") as usize;
         let image = frame((size, size), &stars, fwhm, text("sky"), 0.0, text("seed") as u64);
         let background = Background {
-            level: crate::imaging::Image::from_elem((size, size), text("sky") as f32),
-            noise: crate::imaging::Image::from_elem((size, size), 15.0),
+            level: Image::from_elem((size, size), text("sky") as f32),
+            noise: Image::from_elem((size, size), 15.0),
             global_level: text("sky"),
             global_noise: 15.0,
         };

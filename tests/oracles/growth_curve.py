@@ -12,12 +12,40 @@ import math
 import numpy as np
 from photutils.aperture import CircularAperture, aperture_photometry
 
-from detection import Generator, pixel_light
 
 SIZE, FWHM, SKY, SEED = 320, 3.2, 200.0, 77
 RADIUS = 3.5
 # To five full widths.
 RADII = [2.0, RADIUS, 5.0, 7.0, 9.0, 12.0, 16.0]
+
+
+class Generator:
+    def __init__(self, seed):
+        self.state = seed
+
+    def uniform(self):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self.state >> 11) / 9007199254740992.0
+
+    def normal(self):
+        total = 0.0
+        for _ in range(12):
+            total += self.uniform()
+        return total - 6.0
+
+
+def pixel_light(dx, dy, core):
+    node = 0.7745966692414834 / 2.0
+    positions = [-node, 0.0, node]
+    weights = [5.0 / 18.0, 8.0 / 18.0, 5.0 / 18.0]
+    square = core * core
+    total = 0.0
+    for j in range(3):
+        for i in range(3):
+            u, v = dx + positions[i], dy + positions[j]
+            q = 1.0 + (u * u + v * v) / square
+            total += weights[i] * weights[j] / (q * q * q)
+    return total * 2.0 / (math.pi * square)
 
 
 def field():
