@@ -1,7 +1,7 @@
 //! A catalogue that grows old.
 
 use super::Catalogue;
-use crate::model::{CatalogueAnswer, SkyPosition, UtcTime};
+use crate::model::{CatalogueAnswer, CatalogueBand, SkyPosition, UtcTime};
 use std::sync::Arc;
 
 const DAY_SECONDS: f64 = 86_400.0;
@@ -38,6 +38,10 @@ impl Catalogue for AgedCatalogue {
         }
     }
 
+    fn bands(&self) -> &[CatalogueBand] {
+        self.catalogue.bands()
+    }
+
     fn dated(&self) -> Option<UtcTime> {
         self.catalogue.dated()
     }
@@ -66,6 +70,7 @@ mod tests {
                 position: centre,
                 magnitude: 15.0,
                 magnitude_error: 0.0,
+                magnitudes: Vec::new(),
             };
             CatalogueAnswer::Found { objects: vec![star], faint_limit: 18.0, covered_share: 0.5 }
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::CatalogueMap,
-    model::{SkyPosition, UtcTime},
+    model::{CatalogueBand, SkyPosition, UtcTime},
 };
 use draft::Draft;
 use std::{
@@ -211,7 +211,7 @@ pub fn build(
     // Bands of the map that no input has would only take room.
     let kept: Vec<bool> = band_counts.iter().map(|count| *count > 0).collect();
     let bands = request.map.bands.iter().zip(&kept).filter(|(_, kept)| **kept);
-    let bands: Vec<String> = bands.map(|(band, _)| band.name.clone()).collect();
+    let bands: Vec<CatalogueBand> = bands.map(|(band, _)| band.scale()).collect();
     let mut writer = StoreWriter::create(
         draft.path(),
         store_writer::layout(collector.are_integers, collector.longest_identifier, bands.len()),

@@ -333,6 +333,7 @@ impl Columns {
             position: SkyPosition::new(ra, dec),
             magnitude: number(self.magnitude, "mag", -30.0..=40.0)?,
             magnitude_error,
+            magnitudes: Vec::new(),
         })
     }
 }

@@ -15,7 +15,7 @@ pub mod store_header;
 #[cfg(test)]
 mod store_tests;
 
-use crate::model::{CatalogueAnswer, SkyPosition, UtcTime};
+use crate::model::{CatalogueAnswer, CatalogueBand, SkyPosition, UtcTime};
 use aged::AgedCatalogue;
 use local::{LocalCatalogue, LocalCatalogueError};
 use std::{path::Path, sync::Arc};
@@ -29,6 +29,11 @@ pub trait Catalogue: Send + Sync {
     /// The same with the objects where they are at a date, in a catalogue that knows how they move.
     fn cone_at(&self, centre: SkyPosition, radius_degrees: f64, _date: UtcTime) -> CatalogueAnswer {
         self.cone(centre, radius_degrees)
+    }
+
+    /// The bands of the objects' magnitudes; none where it has but one, without a name.
+    fn bands(&self) -> &[CatalogueBand] {
+        &[]
     }
 
     /// When the catalogue was made, if it says so.

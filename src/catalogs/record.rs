@@ -10,7 +10,7 @@
 //! | 3 | zero |
 //! | 4, 4 for each band | magnitude and its standard error, 32-bit floats; NaN for none |
 
-use crate::model::{ObjectKind, SkyPosition};
+use crate::model::{BandMagnitude, ObjectKind, SkyPosition};
 use serde::{Deserialize, Serialize};
 
 /// Bytes besides the identifier and the bands.
@@ -23,13 +23,6 @@ pub struct ProperMotion {
     /// μα cos δ.
     pub east_mas: f32,
     pub north_mas: f32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct BandMagnitude {
-    pub value: f32,
-    /// Standard error.
-    pub error: Option<f32>,
 }
 
 /// An object as the store holds it.

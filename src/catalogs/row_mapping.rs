@@ -2,13 +2,13 @@
 
 use super::{
     input::{InputColumn, TableValue, places_by_name},
-    record::{BandMagnitude, ProperMotion, StoredObject},
+    record::{ProperMotion, StoredObject},
 };
 use crate::{
     config::catalogue_map::{
         CatalogueMap, EpochFormat, EpochRule, KindRule, PositionUnit, ProperMotionUnit,
     },
-    model::{ObjectKind, SkyPosition},
+    model::{BandMagnitude, ObjectKind, SkyPosition},
 };
 use std::fmt;
 

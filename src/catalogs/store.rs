@@ -11,12 +11,12 @@ use super::{
     Catalogue,
     healpix::cells_about,
     julian_year_of_mjd,
-    record::{BandMagnitude, RecordLayout, StoredObject},
+    record::{RecordLayout, StoredObject},
     store_header::{StoreHeader, sha256, sha256_of},
 };
 use crate::{
     config::read_bounded,
-    model::{CatalogueAnswer, CatalogueObject, SkyPosition, UtcTime},
+    model::{BandMagnitude, CatalogueAnswer, CatalogueBand, CatalogueObject, SkyPosition, UtcTime},
 };
 use std::{
     fs::File,
@@ -38,7 +38,7 @@ const READ_BYTES: u64 = 4 << 20;
 /// A cone with more is refused: the answer is held in memory.
 const MAXIMUM_ANSWER: usize = 5_000_000;
 /// Scatter of a magnitude that stands in for one of another band: a star's colour is not known.
-const OTHER_BAND_ERROR: f64 = 0.5;
+pub const OTHER_BAND_ERROR: f64 = 0.5;
 
 /// What is wrong with a store. Another try helps only for [`StoreError::Io`].
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,7 @@ pub struct CatalogueStore {
     directory: PathBuf,
     header: StoreHeader,
     layout: RecordLayout,
+    bands: Vec<CatalogueBand>,
     index: Vec<CellEntry>,
     objects: File,
 }
@@ -146,8 +147,8 @@ impl CatalogueStore {
         if Some(length) != header.object_count.checked_mul(header.record_bytes as u64) {
             return Err(damaged(&path, format!("{length} bytes are not what the header says")));
         }
-        let layout = header.layout();
-        Ok(Self { directory: directory.to_owned(), header, layout, index, objects })
+        let (layout, bands) = (header.layout(), header.bands_with_systems());
+        Ok(Self { directory: directory.to_owned(), header, layout, bands, index, objects })
     }
 
     pub fn header(&self) -> &StoreHeader {
@@ -328,6 +329,7 @@ fn as_object(placed: PlacedObject) -> CatalogueObject {
         position: placed.position,
         magnitude,
         magnitude_error: if is_other_band { error.hypot(OTHER_BAND_ERROR) } else { error },
+        magnitudes: placed.object.magnitudes,
     }
 }
 
@@ -361,6 +363,10 @@ impl Catalogue for CatalogueStore {
 
     fn cone_at(&self, centre: SkyPosition, radius_degrees: f64, date: UtcTime) -> CatalogueAnswer {
         self.answer(centre, radius_degrees, Some(julian_year_of_mjd(date.mjd())))
+    }
+
+    fn bands(&self) -> &[CatalogueBand] {
+        &self.bands
     }
 
     fn dated(&self) -> Option<UtcTime> {

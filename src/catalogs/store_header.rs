@@ -5,7 +5,7 @@ use super::{
     healpix::cell_count,
     record::{IdentifierForm, RecordLayout},
 };
-use crate::model::UtcTime;
+use crate::model::{CatalogueBand, UtcTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, io::Read};
@@ -13,7 +13,9 @@ use std::{collections::BTreeMap, io::Read};
 /// What `format` says.
 pub const FORMAT: &str = "gic catalogue";
 /// Raised when an older program could not read what is written.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version 1 had no `band_systems`; it is read as well.
+pub const FORMAT_VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 /// Finest order of the cells of a store.
 pub const FINEST_CELL_ORDER: u8 = 9;
 const MAXIMUM_BANDS: usize = 32;
@@ -58,6 +60,9 @@ pub struct StoreHeader {
     pub epoch_range: (f64, f64),
     /// The first is the one whose magnitudes a cone search gives, where it has one.
     pub bands: Vec<String>,
+    /// Magnitude systems of those bands for which they are known.
+    #[serde(default)]
+    pub band_systems: Vec<CatalogueBand>,
     pub object_count: u64,
     /// Of the first band.
     pub faintest_magnitude: Option<f64>,
@@ -89,6 +94,15 @@ impl StoreHeader {
             identifier_bytes: self.identifier_bytes,
             band_count: self.bands.len(),
         }
+    }
+
+    /// All bands, in their order.
+    pub fn bands_with_systems(&self) -> Vec<CatalogueBand> {
+        let of = |name: &String| {
+            let known = self.band_systems.iter().find(|band| band.name == *name);
+            known.cloned().unwrap_or_else(|| CatalogueBand::named(name))
+        };
+        self.bands.iter().map(of).collect()
     }
 
     pub fn dated(&self) -> Option<UtcTime> {
@@ -128,9 +142,9 @@ impl StoreHeader {
         if self.format != FORMAT {
             return Some(format!("its format is '{}', not '{FORMAT}'", self.format));
         }
-        if self.format_version != FORMAT_VERSION {
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&self.format_version) {
             return Some(format!(
-                "format version {} is not read, only {FORMAT_VERSION}: build it anew",
+                "format version {} is not read, only {OLDEST_VERSION} to {FORMAT_VERSION}: build it anew",
                 self.format_version
             ));
         }

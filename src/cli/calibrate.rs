@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::{ControllerConfig, LogSettings},
     controller::assembly::keyword_map,
-    fits::cfitsio::Cfitsio,
+    fits::plain_files::PlainFiles,
     gp1::night_masters::{MasterSettings, make_masters_of_files},
 };
 use anyhow::anyhow;
@@ -45,8 +45,13 @@ pub fn run(arguments: CalibrateArguments) -> Result<(), Failure> {
     }
     let keywords = keyword_map(&config)?;
     let settings = MasterSettings::from_config(&config.calibration, &config.site);
-    let made =
-        make_masters_of_files(&arguments.input, &arguments.output, &Cfitsio, &keywords, &settings)?;
+    let made = make_masters_of_files(
+        &arguments.input,
+        &arguments.output,
+        &PlainFiles::UNSYNCED,
+        &keywords,
+        &settings,
+    )?;
     for master in &made.masters {
         println!("{}", master.path.display());
     }

@@ -6,7 +6,7 @@ use super::{
     error::{ConfigError, Problem},
     toml_reader::{Checks, parse, read_text},
 };
-use crate::model::{FrameKind, PixelSection};
+use crate::model::{FilterRules, FrameKind, PixelSection};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -138,6 +138,8 @@ pub struct CameraConfig {
     pub frame: FrameRules,
     pub detector: DetectorRules,
     pub sky: SkyRules,
+    /// By filter, as headers name it: what its magnitudes are.
+    pub photometry: BTreeMap<String, FilterRules>,
 }
 
 impl CameraConfig {
@@ -174,6 +176,23 @@ impl CameraConfig {
             if let Some(value) = value {
                 checks.range(key, value, 1e-6, maximum)?;
             }
+        }
+        for (filter, rules) in &self.photometry {
+            for (key, value) in [
+                ("reference_colour", rules.reference_colour),
+                ("colour_term", rules.colour_term),
+                ("colour_term_error", rules.colour_term_error),
+            ] {
+                let key = format!("photometry.{filter}.{key}");
+                checks.range(&key, value.unwrap_or(0.0), -10.0, 10.0)?;
+            }
+            checks.require(
+                &format!("photometry.{filter}.colour_term"),
+                format!("{:?}", rules.colour_term),
+                rules.colour_term.is_none()
+                    || (rules.colour.is_some() && rules.reference_colour.is_some()),
+                "with the colour and the reference_colour for which it holds",
+            )?;
         }
         checks.range("sky.rotation_degrees", self.sky.rotation_degrees, -360.0, 360.0)?;
         let binning = self.sky.pixel_scale_binning;

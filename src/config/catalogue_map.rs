@@ -6,7 +6,7 @@ use super::{
     error::ConfigError,
     toml_reader::{Checks, parse, read_text},
 };
-use crate::model::ObjectKind;
+use crate::model::{CatalogueBand, MagnitudeSystem, ObjectKind};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -125,6 +125,19 @@ pub struct BandColumns {
     /// Flux over its error, for catalogues that give no error in magnitudes: σ = 1.0857 / (S/N).
     #[serde(default)]
     pub signal_to_noise: Vec<String>,
+    /// Absent: not stated.
+    #[serde(default)]
+    pub system: Option<MagnitudeSystem>,
+    /// m(AB) − m of a band of Vega magnitudes.
+    #[serde(default)]
+    pub ab_offset: Option<f64>,
+}
+
+impl BandColumns {
+    /// What the band's magnitudes mean.
+    pub fn scale(&self) -> CatalogueBand {
+        CatalogueBand { name: self.name.clone(), system: self.system, ab_offset: self.ab_offset }
+    }
 }
 
 /// A column map. Every column may have several names; the first that the file has is taken, whatever its case.
@@ -199,6 +212,16 @@ impl CatalogueMap {
                 !name.is_empty() && !names.get(..place).unwrap_or_default().contains(name)
             })
             && self.bands.iter().all(|band| !band.magnitude.is_empty());
+        for band in &self.bands {
+            let is_vega = band.system == Some(MagnitudeSystem::Vega);
+            let is_right = band.ab_offset.is_none_or(|offset| is_vega && offset.abs() < 10.0);
+            checks.require(
+                "ab_offset",
+                format!("{:?} of band {}", band.ab_offset, band.name),
+                is_right,
+                "below 10 magnitudes, and of a band with system = \"Vega\"",
+            )?;
+        }
         checks.require(
             "bands",
             format!("{names:?}"),

@@ -96,7 +96,7 @@ impl Camera {
     }
 
     /// What goes with every frame of the camera.
-    pub(super) fn traits_of(&self, header: &Header, binning: u32) -> CameraTraits {
+    pub(super) fn traits_of(&self, header: &Header, binning: u32, filter: &str) -> CameraTraits {
         let CameraConfig { detector, sky, frame, .. } = &self.config;
         let stated = positive(header, &self.lists.pixel_scale);
         let nominal = sky
@@ -119,6 +119,7 @@ impl Camera {
             data_section: section(&self.lists.data_section, &detector.data_section),
             overscan_section: section(&self.lists.overscan_section, &detector.overscan_section),
             minimum_flat_level_dn: detector.minimum_flat_level_dn,
+            filter_rules: self.config.photometry.get(filter).cloned().unwrap_or_default(),
         }
     }
 }
@@ -189,10 +190,16 @@ mod tests {
              [sky]\npixel_scale_arcsec = 0.317\npixel_scale_binning = 2\n",
         );
         let mut header = Header::new();
-        let scale = camera.traits_of(&header, 1).pixel_scale_degrees.unwrap() * 3600.0;
+        let scale = camera.traits_of(&header, 1, "r").pixel_scale_degrees.unwrap() * 3600.0;
         assert!((scale - 0.1585).abs() < 1e-12);
-        assert_eq!(camera.traits_of(&header, 1).data_section, PixelSection::parse("[1:4,1:4]"));
+        assert_eq!(
+            camera.traits_of(&header, 1, "r").data_section,
+            PixelSection::parse("[1:4,1:4]")
+        );
         header.set("DATASEC", "[3:9,2:8]", "");
-        assert_eq!(camera.traits_of(&header, 2).data_section, PixelSection::parse("[3:9,2:8]"));
+        assert_eq!(
+            camera.traits_of(&header, 2, "r").data_section,
+            PixelSection::parse("[3:9,2:8]")
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{
     ConfigError,
     cameras::{CameraConfig, KeywordChanges},
 };
-use crate::model::{CameraTraits, FrameKeywords, FrameKind, SkyPosition, UtcTime};
+use crate::model::{FrameKeywords, FrameKind, SkyPosition, UtcTime};
 
 macro_rules! keyword_lists {
     ($($(#[$doc:meta])* $name:ident: [$($keyword:literal),*],)*) => {
@@ -171,6 +171,7 @@ impl Reader<'_> {
             None => String::new(),
         };
         let binning = self.binning();
+        let traits = camera.map(|camera| camera.traits_of(header, binning, &filter));
         Ok(FrameKeywords {
             kind,
             trigger_id: first_text(header, &lists.trigger_id),
@@ -188,8 +189,7 @@ impl Reader<'_> {
             saturation: positive(header, &lists.saturation).or_else(|| camera?.saturation(header)),
             binning,
             size_pixels,
-            camera: camera
-                .map_or_else(CameraTraits::default, |camera| camera.traits_of(header, binning)),
+            camera: traits.unwrap_or_default(),
         })
     }
 

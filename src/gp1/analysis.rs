@@ -4,18 +4,19 @@ use super::astrometry::cone_radius_degrees;
 use super::candidates::{CandidateInputs, StackImage, rank};
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
-use super::forced::ForcedField;
+use super::forced::{FieldResponse, ForcedField};
+use super::frame_scale::{BandChoice, FieldCatalogue, unknown_colour_error};
 use super::frame_steps::{StepContext, StepTimer, background_of};
 use super::light_curves::{KnownSky, catalogue_of_frame, from_tables, measure, measure_on_stack};
 use super::measured_frame::MeasuredFrame;
-use super::photometry::{FramePhotometry, calibrate};
+use super::photometry::{CalibratingCatalogue, FramePhotometry, calibrate};
 use super::reduced_file::read_reduced;
 use super::stacking::{FilterStack, StackSet};
 use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
 use crate::imaging::CalibratedImage;
 use crate::model::{
-    Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, PositionEstimate,
-    SkyPosition, UtcTime,
+    Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, MagnitudeScale,
+    PositionEstimate, SkyPosition, UtcTime,
 };
 use crate::progress;
 use std::collections::BTreeMap;
@@ -87,7 +88,8 @@ pub fn provisional(
 ) -> Vec<Candidate> {
     let answer = field_catalogue(context, frames);
     let is_catalogued = !answer.objects().is_empty();
-    let tracks = follow(frames, is_catalogued.then(|| answer.objects()), &rules(context));
+    let catalogue = FieldCatalogue { objects: answer.objects(), bands: context.catalogue.bands() };
+    let tracks = follow(frames, is_catalogued.then_some(catalogue), &rules(context));
     let curves = from_tables(frames, &tracks);
     rank(&CandidateInputs {
         frames,
@@ -129,14 +131,14 @@ pub fn view_stacks<'a>(
             } else {
                 vec![None; field.detections.sources.len()]
             };
+            let bands = context.catalogue.bands();
+            let choice = BandChoice::new(bands, &stack.filter, &reference.filter_rules);
             let photometry = calibrate(
                 &image,
-                &field.background,
-                &field.detections.sources,
-                field.detections.aperture_radius_pixels,
+                &field,
                 reference.exposure_seconds,
                 Some(&reference.wcs).filter(|_| reference.is_absolute),
-                answer.objects(),
+                CalibratingCatalogue { objects: answer.objects(), choice: choice.as_ref() },
                 &identity,
                 &context.settings.photometry,
             );
@@ -155,6 +157,11 @@ impl StackView<'_> {
             .map_or((reference.zero_point, reference.zero_point_error), |zero| {
                 (zero.value, zero.error)
             })
+    }
+
+    /// That of the reference frame where the stack has none of its own.
+    fn scale(&self) -> Option<&MagnitudeScale> {
+        self.photometry.scale.as_ref().or(self.stack.reference.magnitude_scale.as_ref())
     }
 
     fn fields(&self) -> FieldSources<'_> {
@@ -183,7 +190,8 @@ pub fn analyse(
     let answer = field_catalogue(context, frames);
     let is_catalogued = !answer.objects().is_empty();
     let rules = rules(context);
-    let catalogue = is_catalogued.then(|| answer.objects());
+    let bands = context.catalogue.bands();
+    let catalogue = is_catalogued.then(|| FieldCatalogue { objects: answer.objects(), bands });
     let mut tracks = follow(frames, catalogue, &rules);
     for view in stacks {
         tracks.extend(stack_tracks(view, &tracks, catalogue, &rules));
@@ -195,7 +203,7 @@ pub fn analyse(
         _ => Vec::new(),
     };
     let sky = KnownSky {
-        references: catalogue.unwrap_or(&own),
+        references: catalogue.unwrap_or(FieldCatalogue { objects: &own, bands: &[] }),
         faint_limit: answer.faint_limit(),
         is_catalogued,
         field: first.and_then(|frame| frame.field()),
@@ -239,7 +247,7 @@ pub fn analyse(
 fn stack_tracks(
     view: &StackView<'_>,
     tracks: &[Track],
-    catalogue: Option<&[crate::model::CatalogueObject]>,
+    catalogue: Option<FieldCatalogue<'_>>,
     rules: &TrackRules,
 ) -> Vec<Track> {
     if catalogue.is_some() && !view.stack.reference.is_absolute {
@@ -249,7 +257,8 @@ fn stack_tracks(
     let scale = fields.wcs.scale_arcsec();
     let taken_arcsec =
         (2.0 * rules.association_radius_arcsec).max(fields.fwhm_pixels.unwrap_or(0.0) * scale);
-    unexplained_sources(&fields, catalogue.unwrap_or_default(), rules)
+    let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
+    unexplained_sources(&fields, &objects, rules)
         .into_iter()
         .filter_map(|(index, brighter_than)| {
             let source = fields.sources.get(index)?;
@@ -283,10 +292,11 @@ fn stack_image(
         wcs: &view.stack.reference.wcs,
         fwhm_pixels: view.field.detections.stellar_fwhm_pixels,
         aperture_radius_pixels: view.field.detections.aperture_radius_pixels,
+        response: FieldResponse { aperture: view.field.aperture, ..FieldResponse::default() },
     };
     let points = measure_on_stack(
         &field,
-        view.zero_point(),
+        (view.zero_point(), view.scale()),
         view.stack.reference.exposure_seconds,
         view.stack.reference.field.as_deref(),
         tracks,
@@ -299,6 +309,7 @@ fn stack_image(
         start: view.stack.first_start,
         end: view.stack.last_end,
         exposure_seconds: view.stack.exposure_seconds,
+        colour_error: unknown_colour_error(view.scale()),
         points,
     }
 }

@@ -323,6 +323,7 @@ pub(crate) mod tests {
                 position: wcs.pixel_to_sky(source.x, source.y),
                 magnitude: 25.0 - 2.5 * source.flux_electrons.log10(),
                 magnitude_error: 0.03,
+                magnitudes: Vec::new(),
             })
             .collect()
     }

@@ -1,5 +1,6 @@
 //! From tracks and light curves to a ranked list of candidates.
 
+use super::frame_scale::unknown_colour_error;
 use super::light_curves::{FLUX_UNIT_MAGNITUDE, LightCurves, PlacePoint};
 use super::measured_frame::MeasuredFrame;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
@@ -40,6 +41,8 @@ pub struct StackImage {
     pub start: UtcTime,
     pub end: UtcTime,
     pub exposure_seconds: f64,
+    /// Error that the colour of a source adds to its magnitude.
+    pub colour_error: f64,
     /// One for each track that it covers.
     pub points: Vec<Option<PlacePoint>>,
 }
@@ -171,6 +174,7 @@ fn frame_points(
                 start: frame.start(),
                 end: frame.end(),
                 exposure_seconds: frame.exposure_seconds(),
+                colour_error: unknown_colour_error(frame.magnitude_scale()),
             };
             match points.iter().find(|point| point.frame == index) {
                 Some(point) => Some(light_curve_point(inputs, image, point)),
@@ -200,6 +204,7 @@ fn stack_point(
         start: stack.start,
         end: stack.end,
         exposure_seconds: stack.exposure_seconds,
+        colour_error: stack.colour_error,
     };
     Some(light_curve_point(inputs, image, point))
 }
@@ -211,6 +216,7 @@ struct ImageOfPoint<'a> {
     start: UtcTime,
     end: UtcTime,
     exposure_seconds: f64,
+    colour_error: f64,
 }
 
 fn undetected(image: ImageOfPoint<'_>, limit: f64) -> LightCurvePoint {
@@ -243,7 +249,9 @@ fn light_curve_point(
         detected: magnitude.is_some(),
         magnitude: magnitude.unwrap_or(point.limiting_magnitude),
         magnitude_error: magnitude.map_or(0.0, |_| {
-            MAGNITUDES_PER_RELATIVE_ERROR * (point.flux_error / point.flux).hypot(floor)
+            // The colour's part is the same for all images of a filter: it is in no flux error, where it would hide fading.
+            (MAGNITUDES_PER_RELATIVE_ERROR * (point.flux_error / point.flux).hypot(floor))
+                .hypot(image.colour_error)
         }),
         signal_to_noise: point.signal_to_noise,
         flux: point.flux,

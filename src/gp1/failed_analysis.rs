@@ -25,6 +25,7 @@ pub fn failed_analysis(
             stacked: false,
             reason: Some(reason.to_owned()),
             relative_zero_point: None,
+            calibration: None,
             group: None,
             zero_point: quality.and_then(|quality| quality.zero_point),
             limiting_magnitude: quality.and_then(|quality| quality.limiting_magnitude),

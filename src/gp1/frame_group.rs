@@ -4,7 +4,7 @@ use super::error::Gp1Error;
 use super::frame_steps::{StepContext, StepTimer, background_of};
 use super::measured_frame::{KnownField, MeasuredFrame};
 use super::reduced_file::ReducedFrame;
-use super::relative_zero_point::{instrumental_zero_point, relative_zero_point};
+use super::relative_zero_point::{RelativeZeroPoint, instrumental_zero_point, relative_zero_point};
 use super::stacking::StackSet;
 use super::workspace::FramePaths;
 use crate::model::{CatalogueStatus, FrameIdentity, FrameRecord};
@@ -96,7 +96,9 @@ impl FrameGroup {
         let (mut frame, reduced) = MeasuredFrame::read(context.store, record, paths)?;
         timer.done("read back");
         if frame.zero_point.is_none() {
-            frame.zero_point = self.zero_point_of(&frame);
+            if let Some(zero) = self.zero_point_of(&frame) {
+                frame.calibrate_by(zero);
+            }
         }
         if !context.settings.steps.stacking {
             frame.not_stacked = Some("stacking is off".into());
@@ -126,7 +128,7 @@ impl FrameGroup {
 
     /// A zero point for a frame without one: from the sources it shares with a frame of its camera, filter and field that has
     /// one. Where there is no catalogue at all, the first frame of each field founds a scale.
-    fn zero_point_of(&self, frame: &MeasuredFrame) -> Option<(f64, f64)> {
+    fn zero_point_of(&self, frame: &MeasuredFrame) -> Option<RelativeZeroPoint> {
         let keywords = &frame.record.keywords;
         let reference = self.frames.iter().find(|other| {
             other.zero_point.is_some()

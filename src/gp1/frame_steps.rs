@@ -4,8 +4,9 @@ use super::astrometry::{self, AstrometryStatus, FrameAstrometry, ReferenceField}
 use super::contamination::mask_contamination;
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
+use super::frame_scale::{BandChoice, as_the_frame_sees};
 use super::masters_in_force::MastersInForce;
-use super::photometry::{self, FramePhotometry};
+use super::photometry::{self, CalibratingCatalogue, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
 use super::reduction::{Reduction, reduce_frame};
 use super::sections::cut;
@@ -217,16 +218,16 @@ pub fn measure_calibrated(
         ),
         _ => vec![None; sources.len()],
     };
+    let bands = context.catalogue.bands();
+    let rules = &raw.keywords.camera.filter_rules;
+    let choice = BandChoice::new(bands, &raw.keywords.filter, rules);
     let photometry = field.as_ref().filter(|_| settings.steps.photometry).map(|field| {
-        let detections = &field.detections;
         photometry::calibrate(
             image,
-            &field.background,
-            sources,
-            detections.aperture_radius_pixels,
+            field,
             raw.keywords.exposure_seconds,
             located.wcs.as_ref().filter(|_| located.status.is_absolute()),
-            answer.objects(),
+            CalibratingCatalogue { objects: answer.objects(), choice: choice.as_ref() },
             &identity,
             &settings.photometry,
         )
@@ -277,12 +278,14 @@ pub fn measure_calibrated(
         write_reduced(context.store, &paths.reduced, &header, image)?;
     }
     timer.done("write reduced");
+    let scale = measurement.quality.magnitude_scale.as_ref();
+    let objects = as_the_frame_sees(answer.objects(), bands, scale);
     let table: Vec<MeasuredSource> = sources
         .iter()
         .zip(&identity)
         .map(|(source, object)| MeasuredSource {
             source: source.clone(),
-            object: object.and_then(|index| answer.objects().get(index)).map(IdentifiedObject::of),
+            object: object.and_then(|index| objects.get(index)).map(IdentifiedObject::of),
         })
         .collect();
     let zero_point = photometry
@@ -291,6 +294,7 @@ pub fn measure_calibrated(
     let scales = TableScales {
         wcs: located.wcs.as_ref(),
         zero_point,
+        aperture: measurement.aperture_correction.as_ref(),
         exposure_seconds: raw.keywords.exposure_seconds,
     };
     write_sources(context.store, &paths.sources, &table_header(&header), &table, scales)?;
@@ -311,21 +315,34 @@ fn set_point_spread_cards(header: &mut Header, spread: &PointSpread, aperture_ra
 
 fn photometry_line(photometry: &FramePhotometry) -> String {
     match photometry.zero_point {
-        Some(zero) => format!(
-            "photometry: zero point {:.4} +- {:.4} from {} stars, scatter {:.4}",
-            zero.value, zero.error, zero.star_count, zero.scatter
-        ),
+        Some(zero) => {
+            let term = photometry.scale.as_ref().and_then(|scale| scale.colour_term.as_ref());
+            let term = term.map_or_else(String::new, |term| {
+                let (bluer, redder) = &term.bands;
+                let origin = if term.is_fitted { "fitted" } else { "given" };
+                format!(
+                    ", colour term {:.4} +- {:.4} in {bluer}-{redder} {origin}",
+                    term.value, term.error
+                )
+            });
+            format!(
+                "photometry: zero point {:.4} +- {:.4} from {} stars, scatter {:.4}{term}",
+                zero.value, zero.error, zero.star_count, zero.scatter
+            )
+        }
         None => "photometry: no zero point".into(),
     }
 }
 
 /// The cards of the image that say what a table is of; its own coordinates are columns.
 fn table_header(header: &Header) -> Header {
-    const COPIED: [&str; 29] = [
+    const COPIED: [&str; 43] = [
         "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP", "ORIGIN", "FILTER", "EXPTIME",
         "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS", "NSOURCES", "FWHM", "SKYLEVEL",
         "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT", "ZPNSTAR", "LIMMAG", "RAWNAME",
-        "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE",
+        "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE", "MAGSYS", "ZPBAND", "ZPINTR",
+        "COLTERM", "COLTERR", "COLOUR", "COLREF", "COLFIT", "APCORR", "APCERR", "APCNSTAR",
+        "APCREACH", "APCVAR", "ZPTOTAL",
     ];
     let cards = header.cards.iter().filter(|card| COPIED.contains(&card.keyword.as_str()));
     Header { cards: cards.cloned().collect() }
@@ -365,12 +382,14 @@ fn measurement_of(
             zero_point: zero_point.map(|zero| zero.value),
             zero_point_scatter: zero_point.map(|zero| zero.scatter),
             zero_point_stars: zero_point.map_or(0, |zero| zero.star_count),
+            magnitude_scale: photometry.and_then(|photometry| photometry.scale.clone()),
             limiting_magnitude: photometry.and_then(|each| each.limiting_magnitude),
             degradations,
             latency_seconds: 0.0,
         },
         shape: image.shape(),
         aperture_radius_pixels: detections.map_or(0.0, |each| each.aperture_radius_pixels),
+        aperture_correction: field.and_then(|field| field.aperture),
         aperture_noise_electrons: photometry.map_or(0.0, |each| each.aperture_noise_electrons),
         zero_point_error: zero_point.map(|zero| zero.error),
         dropped_source_count: detections.map_or(0, |each| each.dropped_count),

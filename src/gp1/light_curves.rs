@@ -2,6 +2,7 @@
 
 use super::error::Gp1Error;
 use super::forced::{ForcedField, ForcedFlux, Neighbour, measure_places};
+use super::frame_scale::FieldCatalogue;
 use super::frame_steps::{StepContext, background_of};
 use super::measured_frame::MeasuredFrame;
 use super::noise_floor::{ControlStar, NoiseFloor};
@@ -10,7 +11,7 @@ use super::pixel_budget::{PIXELS_PER_DEADLINE, frames_to_read};
 use super::reduced_file::read_reduced;
 use super::tracks::Track;
 use crate::imaging::zero_point::{CalibrationStar, fit};
-use crate::model::{CatalogueObject, ObjectKind, SkyPosition};
+use crate::model::{CatalogueObject, MagnitudeScale, ObjectKind, SkyPosition};
 use crate::progress;
 
 /// Magnitude of flux 1 in light curves ([`crate::model::LightCurvePoint::flux`]).
@@ -64,7 +65,7 @@ struct FieldPoints {
 #[derive(Clone, Copy)]
 pub struct KnownSky<'a> {
     /// Objects that calibrate the images.
-    pub references: &'a [CatalogueObject],
+    pub references: FieldCatalogue<'a>,
     pub faint_limit: Option<f64>,
     /// Whether `references` are catalogue objects: then they are taken off where they disturb a candidate, and only images tied
     /// to the sky can be measured. Otherwise they are sources of the first frame, the candidates among them.
@@ -105,6 +106,7 @@ pub fn measure(
         let no_controls: &[CatalogueObject] = &[];
         let controls: &[CatalogueObject] =
             if sky.is_of(frame.field()) { &controls } else { no_controls };
+        let scale = frame.magnitude_scale();
         let reduced = read_reduced(context.store, &frame.paths.reduced)?;
         let background = background_of(&reduced.image, context.settings);
         let bare = frame.bare_sources();
@@ -115,9 +117,10 @@ pub fn measure(
             wcs: &wcs,
             fwhm_pixels: frame.fwhm_pixels(),
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
+            response: frame.response(),
         };
         let scales = Scales { zero_point, exposure_seconds: frame.exposure_seconds() };
-        let measured = measure_field(&field, scales, tracks, controls, sky, index);
+        let measured = measure_field(&field, scales, scale, tracks, controls, sky, index);
         for ((curve, point), track) in points.iter_mut().zip(measured.tracks).zip(tracks) {
             curve.extend(point.filter(|_| track.field.as_deref() == frame.field()));
         }
@@ -133,7 +136,7 @@ pub fn measure(
 #[allow(clippy::too_many_arguments)]
 pub fn measure_on_stack(
     field: &ForcedField<'_>,
-    zero_point: (f64, f64),
+    (zero_point, scale): ((f64, f64), Option<&MagnitudeScale>),
     exposure_seconds: f64,
     stack_field: Option<&str>,
     tracks: &[Track],
@@ -142,7 +145,7 @@ pub fn measure_on_stack(
 ) -> Vec<Option<PlacePoint>> {
     let controls = if sky.is_of(stack_field) { control_stars(sky) } else { Vec::new() };
     let scales = Scales { zero_point, exposure_seconds };
-    let points = measure_field(field, scales, tracks, &controls, sky, index).tracks;
+    let points = measure_field(field, scales, scale, tracks, &controls, sky, index).tracks;
     let is_there = |track: &Track| sky.is_catalogued || track.field.as_deref() == stack_field;
     points.into_iter().zip(tracks).map(|(point, track)| point.filter(|_| is_there(track))).collect()
 }
@@ -208,12 +211,13 @@ fn control_stars(sky: KnownSky<'_>) -> Vec<CatalogueObject> {
     let limit = sky.faint_limit.map_or(f64::INFINITY, |limit| limit - CONTROL_MARGIN_MAGNITUDES);
     let mut stars: Vec<CatalogueObject> = sky
         .references
+        .objects
         .iter()
         .enumerate()
         .filter(|(index, object)| {
             object.kind != ObjectKind::Galaxy
                 && object.magnitude <= limit
-                && !has_neighbour(sky.references, *index, CONTROL_ISOLATION_ARCSEC)
+                && !has_neighbour(sky.references.objects, *index, CONTROL_ISOLATION_ARCSEC)
         })
         .map(|(_, object)| object.clone())
         .collect();
@@ -260,16 +264,18 @@ impl Scales {
 fn measure_field(
     field: &ForcedField<'_>,
     scales: Scales,
+    scale: Option<&MagnitudeScale>,
     tracks: &[Track],
     controls: &[CatalogueObject],
     sky: KnownSky<'_>,
     index: usize,
 ) -> FieldPoints {
+    let references = sky.references.as_seen_by(scale);
+    let controls = FieldCatalogue { objects: controls, ..sky.references }.as_seen_by(scale);
     let electrons = |magnitude: f64| {
         scales.exposure_seconds * 10f64.powf(0.4 * (scales.zero_point.0 - magnitude))
     };
-    let neighbours: Vec<Neighbour> = sky
-        .references
+    let neighbours: Vec<Neighbour> = references
         .iter()
         .filter(|_| sky.is_catalogued)
         .map(|object| Neighbour {
@@ -285,7 +291,7 @@ fn measure_field(
         .collect();
     let forced = measure_places(field, &places, &neighbours);
     let (control_fluxes, track_fluxes) = forced.split_at(controls.len());
-    let own_scales = recalibrated(scales, controls, control_fluxes);
+    let own_scales = recalibrated(scales, &controls, control_fluxes);
     let point = |forced: &Option<ForcedFlux>| own_scales.point(forced.as_ref()?, index);
     let spoiled = crate::imaging::mask_bits::SATURATED | crate::imaging::mask_bits::BLEED;
     FieldPoints {
@@ -345,6 +351,7 @@ pub fn catalogue_of_frame(frame: &MeasuredFrame) -> Vec<CatalogueObject> {
                 position: wcs.pixel_to_sky(each.source.x, each.source.y),
                 magnitude: zero_point - 2.5 * rate.log10(),
                 magnitude_error: MAGNITUDES_PER_RELATIVE_ERROR / each.source.signal_to_noise(),
+                magnitudes: Vec::new(),
             }
         })
         .collect()

@@ -5,12 +5,16 @@
 
 use super::astrometry::{AstrometryStatus, ReferenceField};
 use super::error::Gp1Error;
+use super::forced::FieldResponse;
 use super::reduced_file::{FrameMeasurement, ReducedFrame, read_measurement, read_reduced};
+use super::relative_zero_point::RelativeZeroPoint;
 use super::source_table::{MeasuredSource, read_sources};
 use super::workspace::FramePaths;
 use crate::fits::FitsStore;
 use crate::imaging::wcs::TangentPlane;
-use crate::model::{FrameRecord, FrameUse, SkyPosition, Source, UtcTime};
+use crate::model::{
+    FrameCalibration, FrameRecord, FrameUse, MagnitudeScale, SkyPosition, Source, UtcTime,
+};
 
 /// Magnitude of one electron per second where nothing calibrates the frames: the first of them has this zero point.
 pub const INSTRUMENTAL_ZERO_POINT: f64 = 25.0;
@@ -59,6 +63,8 @@ pub struct MeasuredFrame {
     pub sources: Vec<MeasuredSource>,
     /// Value and error; of the catalogue, else relative to the first frame.
     pub zero_point: Option<(f64, f64)>,
+    /// How that zero point changes over the frame, magnitudes per pixel; the sources' fluxes in the aperture have it taken out.
+    pub zero_point_slope: (f64, f64),
     /// Why it is not in the stack of its filter.
     pub not_stacked: Option<String>,
 }
@@ -89,10 +95,38 @@ impl MeasuredFrame {
             telescope: reduced.header.text("TELESCOP").unwrap_or_default(),
             sources,
             zero_point,
+            zero_point_slope: (0.0, 0.0),
             not_stacked: None,
             measurement,
         };
         Ok((frame, reduced))
+    }
+
+    /// Takes on a scale that others give it.
+    pub fn calibrate_by(&mut self, zero: RelativeZeroPoint) {
+        self.zero_point = Some((zero.value, zero.error));
+        self.zero_point_slope = zero.slope;
+        let response = self.response();
+        for each in &mut self.sources {
+            let light = response.of_scale(each.source.x, each.source.y);
+            each.source.flux_electrons /= light;
+            each.source.flux_error_electrons /= light;
+        }
+    }
+
+    /// A place from the middle of the frame, pixels.
+    pub fn from_middle(&self, x: f64, y: f64) -> (f64, f64) {
+        let (rows, columns) = self.measurement.shape;
+        (x - (columns as f64 - 1.0) / 2.0, y - (rows as f64 - 1.0) / 2.0)
+    }
+
+    /// How light counts over the frame.
+    pub fn response(&self) -> FieldResponse {
+        FieldResponse {
+            aperture: self.measurement.aperture_correction,
+            slope: self.zero_point_slope,
+            middle: self.from_middle(0.0, 0.0),
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -155,6 +189,21 @@ impl MeasuredFrame {
         self.sources.iter().map(|each| each.source.clone()).collect()
     }
 
+    /// The scale of its magnitudes, where a catalogue calibrates it.
+    pub fn magnitude_scale(&self) -> Option<&MagnitudeScale> {
+        self.measurement.quality.magnitude_scale.as_ref()
+    }
+
+    fn calibration(&self) -> Option<FrameCalibration> {
+        let quality = &self.measurement.quality;
+        Some(FrameCalibration {
+            error: self.measurement.zero_point_error?,
+            scatter: quality.zero_point_scatter?,
+            star_count: quality.zero_point_stars,
+            scale: quality.magnitude_scale.clone()?,
+        })
+    }
+
     /// How the frame was used, for the result.
     pub fn as_use(&self) -> FrameUse {
         let quality = &self.measurement.quality;
@@ -169,6 +218,7 @@ impl MeasuredFrame {
             reason: self.not_stacked.clone(),
             zero_point: quality.zero_point,
             relative_zero_point: self.zero_point.map(|(value, _)| value),
+            calibration: self.calibration(),
             group: None,
             limiting_magnitude: quality.limiting_magnitude,
             fwhm_pixels: self.fwhm_pixels(),

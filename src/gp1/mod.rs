@@ -20,8 +20,11 @@ pub mod forced;
 pub mod frame_group;
 pub mod frame_input;
 pub mod frame_pixels;
+pub mod frame_scale;
 pub mod frame_steps;
 pub mod light_curves;
+#[cfg(test)]
+mod limit_tests;
 pub mod master_figures;
 pub mod master_file;
 pub mod masters;
@@ -40,6 +43,8 @@ mod ratir_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;
+#[cfg(test)]
+mod repeatability_tests;
 pub mod result_files;
 pub mod router;
 pub mod sections;

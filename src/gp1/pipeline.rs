@@ -464,6 +464,7 @@ fn frame_uses(frames: &[FrameRecord], group: &FrameGroup) -> Vec<(bool, FrameUse
                     stacked: false,
                     reason: Some(reason),
                     relative_zero_point: None,
+                    calibration: None,
                     group: None,
                     zero_point: None,
                     limiting_magnitude: None,

@@ -4,8 +4,8 @@ use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
 use super::workspace::{replace_unsynced, write_atomically};
 use crate::fits::{FitsImage, FitsStore, Header, NewPlane, wcs_cards};
-use crate::imaging::{CalibratedImage, wcs::TangentPlane};
-use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality};
+use crate::imaging::{CalibratedImage, growth_curve::ApertureCorrection, wcs::TangentPlane};
+use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality, MagnitudeScale};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -22,6 +22,9 @@ pub struct FrameMeasurement {
     /// Rows, columns.
     pub shape: (usize, usize),
     pub aperture_radius_pixels: f64,
+    /// How much of a star's light that aperture holds, where the frame's stars say it.
+    #[serde(default)]
+    pub aperture_correction: Option<ApertureCorrection>,
     /// Standard deviation of the flux in an empty aperture.
     pub aperture_noise_electrons: f64,
     pub zero_point_error: Option<f64>,
@@ -153,12 +156,22 @@ pub fn set_quality_cards(
     header.set("SKYLEVEL", quality.sky_electrons, "[electron] sky per pixel");
     header.set("SKYNOISE", quality.sky_noise_electrons, "[electron] its noise");
     header.set("APRADIUS", measurement.aperture_radius_pixels, "[pixel] photometric aperture");
+    if let Some(aperture) = &measurement.aperture_correction {
+        set_aperture_cards(header, aperture);
+        if let Some(zero_point) = quality.zero_point {
+            let total = zero_point - aperture.magnitudes();
+            header.set("ZPTOTAL", total, "[mag] the same of all light of a star");
+        }
+    }
     if let (Some(zero_point), Some(error)) = (quality.zero_point, measurement.zero_point_error) {
         header.set("ZPMAG", zero_point, "[mag] of one electron per second");
         header.set("ZPERR", error, "[mag] its standard error");
         header.set("ZPNSTAR", quality.zero_point_stars, "stars it rests on");
         if let Some(scatter) = quality.zero_point_scatter {
             header.set("ZPSCAT", scatter, "[mag] their scatter");
+        }
+        if let Some(scale) = &quality.magnitude_scale {
+            set_scale_cards(header, scale);
         }
     }
     if let Some(limit) = quality.limiting_magnitude {
@@ -167,6 +180,38 @@ pub fn set_quality_cards(
     header.set("CATSTAT", measurement.catalogue_status.as_card(), "answer of the catalogue");
     for degradation in &quality.degradations {
         header.history(&format!("degraded: {}: {}", degradation.code, degradation.reason));
+    }
+}
+
+/// Light outside the aperture.
+fn set_aperture_cards(header: &mut Header, aperture: &ApertureCorrection) {
+    header.set("APCORR", aperture.magnitudes(), "[mag] all light less light in APRADIUS");
+    header.set("APCERR", aperture.magnitude_error(), "[mag] its standard error");
+    header.set("APCNSTAR", aperture.star_count, "stars of the curve of growth");
+    header.set("APCREACH", aperture.reach_pixels, "[pixel] where it ends");
+    header.set(
+        "APCVAR",
+        aperture.variation_magnitudes(),
+        "[mag] variation over the frame taken out",
+    );
+}
+
+/// What the magnitudes are; a frame without these cards has those of a catalogue that does not say.
+fn set_scale_cards(header: &mut Header, scale: &MagnitudeScale) {
+    header.set("ZPINTR", scale.intrinsic_scatter, "[mag] scatter that errors do not explain");
+    if !scale.band.is_empty() {
+        header.set("ZPBAND", scale.band.as_str(), "band of the catalogue");
+    }
+    if let Some(system) = scale.system {
+        header.set("MAGSYS", system.as_card(), "magnitude system");
+    }
+    if let Some(term) = &scale.colour_term {
+        let (bluer, redder) = &term.bands;
+        header.set("COLTERM", term.value, "catalogue less own magnitude per colour");
+        header.set("COLTERR", term.error, "its standard error");
+        header.set("COLOUR", format!("{bluer}-{redder}").as_str(), "the colour");
+        header.set("COLREF", term.reference_colour, "[mag] magnitudes hold for this colour");
+        header.set("COLFIT", term.is_fitted, "T: by these stars, F: as given");
     }
 }
 
@@ -197,11 +242,13 @@ pub(crate) mod tests {
                 zero_point: Some(22.8),
                 zero_point_scatter: Some(0.04),
                 zero_point_stars: 70,
+                magnitude_scale: None,
                 limiting_magnitude: Some(19.4),
                 degradations: vec![Degradation::new("NOFLAT", "no flat for C0, filter w")],
                 latency_seconds: 0.0,
             },
             shape: (6, 8),
+            aperture_correction: None,
             aperture_radius_pixels: 3.0,
             aperture_noise_electrons: 120.0,
             zero_point_error: Some(0.005),

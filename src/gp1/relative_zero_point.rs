@@ -1,21 +1,45 @@
 //! Frames that no catalogue calibrates are brought to the scale of the first of them: clouds must not look like fading.
+//!
+//! Where thin cloud, scattered light or a flat field that does not fit make the scale change over the frame, it is a plane.
 
 use super::measured_frame::{INSTRUMENTAL_ZERO_POINT, MeasuredFrame};
-use super::photometry::UNFIT_FLAGS;
+use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
 use crate::imaging::{
     astrometry::match_nearest,
+    robust_plane::{PlacedValue, fit_plane},
     zero_point::{CalibrationStar, fit},
 };
+use crate::model::SourceFlags;
 
 /// Sources of two frames nearer than this are the same.
 const MATCH_RADIUS_PIXELS: f64 = 2.0;
 /// Sources with less do not calibrate.
 const MINIMUM_SIGNAL_TO_NOISE: f64 = 20.0;
 const MINIMUM_STARS: usize = 3;
+/// What a catalogue's star must not have, neighbours, both frames have alike; what masks hide was put back.
+const UNFIT_FLAGS: u16 = SourceFlags::SATURATED | SourceFlags::TRUNCATED;
+/// A slope is looked for with as many stars, and believed if chance makes one as significant once in ten thousand frames.
+const FEWEST_STARS_FOR_SLOPE: usize = 10;
+const LEAST_SIGNIFICANCE: f64 = 18.4;
+/// What flat fields leave of a bright star, magnitudes.
+const STAR_FLOOR: f64 = 0.004;
 
-/// Zero point of `frame` with its error, in the scale of `reference`, from the sources both have. `None` when the two do
+/// The scale of a frame in that of another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RelativeZeroPoint {
+    /// At the middle of the frame.
+    pub value: f64,
+    pub error: f64,
+    /// Magnitudes per pixel along x and y; zero where it is not significant.
+    pub slope: (f64, f64),
+}
+
+/// Zero point of `frame`, in the scale of `reference`, from the sources both have. `None` when the two do
 /// not share enough, or have no common coordinates.
-pub fn relative_zero_point(reference: &MeasuredFrame, frame: &MeasuredFrame) -> Option<(f64, f64)> {
+pub fn relative_zero_point(
+    reference: &MeasuredFrame,
+    frame: &MeasuredFrame,
+) -> Option<RelativeZeroPoint> {
     let (reference_wcs, wcs) = (reference.wcs.as_ref()?, frame.wcs.as_ref()?);
     let (reference_zero, _) = reference.zero_point?;
     let bright = |frame: &MeasuredFrame| -> Vec<usize> {
@@ -42,25 +66,42 @@ pub fn relative_zero_point(reference: &MeasuredFrame, frame: &MeasuredFrame) -> 
             reference_wcs.sky_to_pixel(sky).unwrap_or((f64::MAX, f64::MAX))
         })
         .collect();
-    let stars: Vec<CalibrationStar> = match_nearest(&left, &right, MATCH_RADIUS_PIXELS)
-        .into_iter()
-        .filter_map(|(one, other)| {
-            let known = &reference.sources.get(*left_indices.get(one)?)?.source;
-            let measured = &frame.sources.get(*right_indices.get(other)?)?.source;
-            let relative_error = known.flux_error_electrons / known.flux_electrons;
-            let rate = known.flux_electrons / reference.exposure_seconds();
-            Some(CalibrationStar {
-                flux: measured.flux_electrons / frame.exposure_seconds(),
-                flux_error: measured.flux_error_electrons / frame.exposure_seconds(),
-                magnitude: reference_zero - 2.5 * rate.log10(),
-                magnitude_error: super::photometry::MAGNITUDES_PER_RELATIVE_ERROR * relative_error,
+    let stars: Vec<(CalibrationStar, (f64, f64))> =
+        match_nearest(&left, &right, MATCH_RADIUS_PIXELS)
+            .into_iter()
+            .filter_map(|(one, other)| {
+                let known = &reference.sources.get(*left_indices.get(one)?)?.source;
+                let measured = &frame.sources.get(*right_indices.get(other)?)?.source;
+                let relative_error = known.flux_error_electrons / known.flux_electrons;
+                let rate = known.flux_electrons / reference.exposure_seconds();
+                let star = CalibrationStar {
+                    flux: measured.flux_electrons / frame.exposure_seconds(),
+                    flux_error: measured.flux_error_electrons / frame.exposure_seconds(),
+                    magnitude: reference_zero - 2.5 * rate.log10(),
+                    magnitude_error: MAGNITUDES_PER_RELATIVE_ERROR * relative_error,
+                };
+                Some((star, frame.from_middle(measured.x, measured.y)))
             })
+            .collect();
+    let bare: Vec<CalibrationStar> = stars.iter().map(|(star, _)| *star).collect();
+    let zero = fit(&bare, MINIMUM_STARS)?;
+    let values: Vec<PlacedValue> = stars
+        .iter()
+        .map(|(star, (x, y))| {
+            let own = MAGNITUDES_PER_RELATIVE_ERROR * star.flux_error / star.flux;
+            let error = own.hypot(star.magnitude_error).hypot(STAR_FLOOR);
+            let value = star.magnitude + 2.5 * star.flux.log10();
+            PlacedValue { x: *x, y: *y, value, error }
         })
         .collect();
-    fit(&stars, MINIMUM_STARS).map(|zero| (zero.value, zero.error))
+    let plane = fit_plane(&values, FEWEST_STARS_FOR_SLOPE)
+        .filter(|plane| plane.significance > LEAST_SIGNIFICANCE);
+    let (value, slope) =
+        plane.map_or((zero.value, (0.0, 0.0)), |plane| (plane.height, plane.slope));
+    Some(RelativeZeroPoint { value, error: zero.error, slope })
 }
 
 /// Zero point of the first frame where nothing calibrates it.
-pub fn instrumental_zero_point() -> (f64, f64) {
-    (INSTRUMENTAL_ZERO_POINT, 0.0)
+pub fn instrumental_zero_point() -> RelativeZeroPoint {
+    RelativeZeroPoint { value: INSTRUMENTAL_ZERO_POINT, error: 0.0, slope: (0.0, 0.0) }
 }

@@ -3,7 +3,7 @@
 use super::error::Gp1Error;
 use super::photometry::magnitude;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table};
-use crate::imaging::wcs::TangentPlane;
+use crate::imaging::{growth_curve::ApertureCorrection, wcs::TangentPlane};
 use crate::model::{CatalogueObject, ObjectKind, PointFlux, Source, SourceFlags, TotalFlux};
 use std::path::Path;
 
@@ -36,10 +36,12 @@ pub struct TableScales<'a> {
     pub wcs: Option<&'a TangentPlane>,
     /// Value and standard error.
     pub zero_point: Option<(f64, f64)>,
+    /// Of the aperture to all light; without it there are no magnitudes of all light.
+    pub aperture: Option<&'a ApertureCorrection>,
     pub exposure_seconds: f64,
 }
 
-/// Writes the table. X and Y are FITS pixel coordinates. RA, DEC, MAG and MAGERR are derived from the other columns and 0
+/// Writes the table. X and Y are FITS pixel coordinates. RA, DEC and magnitudes with their errors are derived from the other columns and 0
 /// where the frame has no coordinates or no zero point; WCSSTAT and ZPMAG in the header say which.
 pub fn write_sources(
     store: &dyn FitsStore,
@@ -65,6 +67,23 @@ pub fn write_sources(
             zero_point,
             error,
         )
+    };
+    // The zero point of all light has the aperture correction's error too.
+    let of_all_light = |electrons: f64, error: f64| {
+        let ((zero_point, zero_error), aperture) = (scales.zero_point?, scales.aperture?);
+        magnitude(
+            electrons,
+            error,
+            scales.exposure_seconds,
+            zero_point - aperture.magnitudes(),
+            zero_error.hypot(aperture.magnitude_error()),
+        )
+    };
+    let kron = |source: &Source| {
+        source.total.and_then(|total| of_all_light(total.electrons, total.error_electrons))
+    };
+    let point = |source: &Source| {
+        source.point.and_then(|point| of_all_light(point.electrons, point.error_electrons))
     };
     let text = |name: &str, description: &str, value: &dyn Fn(&IdentifiedObject) -> String| {
         let values: Vec<String> = sources
@@ -117,6 +136,12 @@ pub fn write_sources(
         number("KRONRAD", "", "Kron ellipse in AIMAGE, 0: none", &|each| {
             each.total.map_or(0.0, |total| total.kron_radius)
         }),
+        number("MAGAUTO", "mag", "magnitude of FLUXAUTO, zero point ZPTOTAL", &|each| {
+            kron(each).map_or(0.0, |pair| pair.0)
+        }),
+        number("MAUTOERR", "mag", "standard error, zero point included", &|each| {
+            kron(each).map_or(0.0, |pair| pair.1)
+        }),
         number("FLUXPSF", "electron", "by the point-spread function", &|each| {
             each.point.map_or(0.0, |point| point.electrons)
         }),
@@ -125,6 +150,12 @@ pub fn write_sources(
         }),
         number("CHI2PSF", "", "its reduced chi square", &|each| {
             each.point.map_or(0.0, |point| point.reduced_chi_square)
+        }),
+        number("MAGPSF", "mag", "magnitude of FLUXPSF, zero point ZPTOTAL", &|each| {
+            point(each).map_or(0.0, |pair| pair.0)
+        }),
+        number("MPSFERR", "mag", "standard error, zero point included", &|each| {
+            point(each).map_or(0.0, |pair| pair.1)
         }),
         Column {
             name: "NPIX".into(),
@@ -321,8 +352,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f_sources.fits");
         let wcs = TangentPlane::nominal((511.5, 511.5), SkyPosition::new(30.0, 24.0), 0.000195);
-        let scales =
-            TableScales { wcs: Some(&wcs), zero_point: Some((22.8, 0.01)), exposure_seconds: 60.0 };
+        let scales = TableScales {
+            wcs: Some(&wcs),
+            zero_point: Some((22.8, 0.01)),
+            aperture: None,
+            exposure_seconds: 60.0,
+        };
         let sources = sources();
         write_sources(&Cfitsio, &path, &Header::new(), &sources, scales).unwrap();
         let read = read_sources(&Cfitsio, &path).unwrap();
@@ -351,7 +386,8 @@ mod tests {
     fn an_empty_list_and_a_foreign_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f_sources.fits");
-        let scales = TableScales { wcs: None, zero_point: None, exposure_seconds: 60.0 };
+        let scales =
+            TableScales { wcs: None, zero_point: None, aperture: None, exposure_seconds: 60.0 };
         write_sources(&Cfitsio, &path, &Header::new(), &[], scales).unwrap();
         assert!(read_sources(&Cfitsio, &path).unwrap().is_empty());
         let column = Column {

@@ -12,7 +12,7 @@ use crate::imaging::{
     stack::{RunningStack, StackInput},
     wcs::TangentPlane,
 };
-use crate::model::{FrameIdentity, Source, UtcTime};
+use crate::model::{FilterRules, FrameIdentity, MagnitudeScale, Source, UtcTime};
 use std::collections::BTreeMap;
 
 /// A frame that covers less of the reference grid than this share is of another field.
@@ -149,6 +149,8 @@ pub struct StackReference {
     pub shape: (usize, usize),
     pub zero_point: f64,
     pub zero_point_error: f64,
+    pub magnitude_scale: Option<MagnitudeScale>,
+    pub filter_rules: FilterRules,
     pub exposure_seconds: f64,
     pub sources: Vec<Source>,
 }
@@ -187,6 +189,8 @@ impl FilterStack {
                 shape,
                 zero_point,
                 zero_point_error,
+                magnitude_scale: frame.magnitude_scale().cloned(),
+                filter_rules: frame.record.keywords.camera.filter_rules.clone(),
                 exposure_seconds: frame.exposure_seconds(),
                 sources: frame.bare_sources(),
             },

@@ -57,6 +57,7 @@ impl TestSky {
                 position: place(half, 9.0),
                 magnitude: 14.0 + 5.4 * f64::from(index) / 70.0,
                 magnitude_error: 0.02,
+                magnitudes: Vec::new(),
             })
             .collect();
         let t0 = UtcTime::parse("2019-10-16T04:18:00").unwrap();

@@ -1,5 +1,6 @@
 //! Sources that the catalogue does not explain, followed from frame to frame.
 
+use super::frame_scale::FieldCatalogue;
 use super::measured_frame::MeasuredFrame;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
 use crate::imaging::{astrometry::match_nearest, wcs::TangentPlane};
@@ -93,7 +94,7 @@ pub fn offset_arcsec(from: SkyPosition, to: SkyPosition) -> (f64, f64) {
 /// its arguments.
 pub fn follow(
     frames: &[&MeasuredFrame],
-    catalogue: Option<&[CatalogueObject]>,
+    catalogue: Option<FieldCatalogue<'_>>,
     rules: &TrackRules,
 ) -> Vec<Track> {
     let mut tracks: Vec<Track> = Vec::new();
@@ -110,7 +111,8 @@ pub fn follow(
             zero_point: frame.zero_point,
             exposure_seconds: frame.exposure_seconds(),
         };
-        let unexplained = unexplained_sources(&field, catalogue.unwrap_or_default(), rules);
+        let objects = catalogue.unwrap_or_default().as_seen_by(frame.magnitude_scale());
+        let unexplained = unexplained_sources(&field, &objects, rules);
         let Some(origin) = frame.centre() else { continue };
         let positions: Vec<SkyPosition> = unexplained
             .iter()

@@ -92,7 +92,7 @@ impl Circle {
 }
 
 /// Half the diagonal of a pixel.
-const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
+pub(super) const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// Area of the overlap of a circle of `radius` at (`x`, `y`) with the pixel at column `column`, row `row`: see [`Circle::overlap`].
 pub fn pixel_overlap(x: f64, y: f64, radius: f64, column: i64, row: i64) -> f64 {

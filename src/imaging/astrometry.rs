@@ -281,6 +281,7 @@ mod tests {
                     position,
                     magnitude,
                     magnitude_error: 0.03,
+                    magnitudes: Vec::new(),
                 });
             }
         }

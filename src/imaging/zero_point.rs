@@ -17,13 +17,15 @@ pub struct ZeroPoint {
     pub error: f64,
     /// Robust scatter of the stars about it.
     pub scatter: f64,
+    /// What the stated errors do not explain of it, at least [`ERROR_FLOOR`].
+    pub intrinsic_scatter: f64,
     pub star_count: usize,
 }
 
-/// Systematic error that no single star beats (flat field, colour term): magnitudes.
-const ERROR_FLOOR: f64 = 0.01;
+/// Systematic error that no single star beats (flat field, transparency over the field): magnitudes.
+pub const ERROR_FLOOR: f64 = 0.01;
 /// Stars farther from the median than this many of their own standard deviations are left out.
-const CLIP_SIGMA: f64 = 3.0;
+pub(super) const CLIP_SIGMA: f64 = 3.0;
 
 /// Weighted fit with clipping about the median. `None` with fewer than `minimum_stars` after clipping.
 ///
@@ -67,6 +69,7 @@ pub fn fit(stars: &[CalibrationStar], minimum_stars: usize) -> Option<ZeroPoint>
         value,
         error,
         scatter,
+        intrinsic_scatter: (excess_variance + ERROR_FLOOR * ERROR_FLOOR).sqrt(),
         star_count: sample.len(),
     })
 }

@@ -1,7 +1,8 @@
 //! The GP1 result: what the analysis of one deadline (or of one frame) says (interfaces.md §7).
 
 use super::{
-    Candidate, CatalogueStatus, DeadlineName, PositionEstimate, SkyPosition, T0Source, UtcTime,
+    Candidate, CatalogueStatus, DeadlineName, FrameCalibration, PositionEstimate, SkyPosition,
+    T0Source, UtcTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,9 @@ pub struct FrameUse {
     /// In the scale of the first frame of its field where no catalogue calibrates it; else as `zero_point`.
     #[serde(default)]
     pub relative_zero_point: Option<f64>,
+    /// What `zero_point` rests on.
+    #[serde(default)]
+    pub calibration: Option<FrameCalibration>,
     /// Which of the stacks of its camera and filter it belongs to, counted from 1.
     #[serde(default)]
     pub group: Option<usize>,

@@ -1,5 +1,6 @@
 //! What is known of the camera a frame comes from, beside its header.
 
+use super::FilterRules;
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of pixels as FITS writes it: counted from 1, both ends in it.
@@ -59,6 +60,8 @@ pub struct CameraTraits {
     pub overscan_section: Option<PixelSection>,
     /// Flats with a lower median above bias are too faint, data numbers.
     pub minimum_flat_level_dn: Option<f64>,
+    /// Of the filter of the frame.
+    pub filter_rules: FilterRules,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Catalogue objects and typed answers to a cone search.
 
-use super::SkyPosition;
+use super::{BandMagnitude, SkyPosition};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct CatalogueObject {
     pub magnitude: f64,
     /// Zero where the catalogue gives none.
     pub magnitude_error: f64,
+    /// In the order of the catalogue's bands, as it gives them; empty where it has but one.
+    #[serde(default)]
+    pub magnitudes: Vec<Option<BandMagnitude>>,
 }
 
 /// The answer to a cone search. `Unavailable` never means "nothing there".

@@ -1,6 +1,6 @@
 //! Frames: images as they arrive, and what became of them.
 
-use super::{CameraTraits, SkyPosition, UtcTime};
+use super::{CameraTraits, MagnitudeScale, SkyPosition, UtcTime};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -171,6 +171,9 @@ pub struct FrameQuality {
     pub zero_point: Option<f64>,
     pub zero_point_scatter: Option<f64>,
     pub zero_point_stars: usize,
+    /// Present with the zero point.
+    #[serde(default)]
+    pub magnitude_scale: Option<MagnitudeScale>,
     /// Magnitude of a source of ten times its noise.
     pub limiting_magnitude: Option<f64>,
     pub degradations: Vec<super::Degradation>,

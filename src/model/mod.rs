@@ -10,6 +10,7 @@ pub mod camera;
 pub mod candidate;
 pub mod catalogue;
 pub mod frame;
+pub mod magnitudes;
 pub mod master;
 pub mod metric;
 pub mod notice;
@@ -28,6 +29,10 @@ pub use camera::{CameraTraits, PixelSection};
 pub use candidate::{Candidate, FadingFit, LightCurvePoint, VettingReason};
 pub use catalogue::{CatalogueAnswer, CatalogueObject, CatalogueStatus, ObjectKind};
 pub use frame::{FrameIdentity, FrameKeywords, FrameKind, FrameQuality, FrameRecord, FrameState};
+pub use magnitudes::{
+    BandMagnitude, CatalogueBand, ColourTerm, FilterRules, FrameCalibration, MagnitudeScale,
+    MagnitudeSystem,
+};
 pub use master::{LeftOut, Master, MasterFigures, MasterKind, MasterStatistics, Measured};
 pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate, Role};
 pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};

@@ -27,6 +27,7 @@ fn frame(seconds: f64, filter: &str, zero_point: Option<f64>) -> FrameUse {
         stacked: true,
         reason: None,
         relative_zero_point: None,
+        calibration: None,
         group: None,
         zero_point,
         limiting_magnitude: zero_point.map(|_| 19.5),

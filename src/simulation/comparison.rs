@@ -361,6 +361,7 @@ mod tests {
             stacked: true,
             reason: None,
             relative_zero_point: None,
+            calibration: None,
             group: None,
             zero_point: None,
             limiting_magnitude: None,

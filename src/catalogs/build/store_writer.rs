@@ -12,7 +12,7 @@ use super::{
     },
     BuildError,
 };
-use crate::model::{ObjectKind, UtcTime};
+use crate::model::{CatalogueBand, ObjectKind, UtcTime};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ pub(super) struct Statement {
     pub built_at: UtcTime,
     pub dated: UtcTime,
     pub epoch_year: f64,
-    pub bands: Vec<String>,
+    pub bands: Vec<CatalogueBand>,
     pub rejected_rows: BTreeMap<String, u64>,
     pub coverage: Coverage,
 }
@@ -205,7 +205,12 @@ impl StoreWriter {
             dated: format!("{}Z", statement.dated.iso_seconds()),
             epoch_year: statement.epoch_year,
             epoch_range: self.epochs,
-            bands: statement.bands,
+            bands: statement.bands.iter().map(|band| band.name.clone()).collect(),
+            band_systems: statement
+                .bands
+                .into_iter()
+                .filter(|band| band.system.is_some())
+                .collect(),
             object_count: self.object_count,
             faintest_magnitude: self.faintest,
             faint_limit,

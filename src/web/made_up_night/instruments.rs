@@ -69,6 +69,7 @@ fn quality(index: usize) -> FrameQuality {
         zero_point: Some(24.871 - 0.01 * swing),
         zero_point_scatter: Some(0.041),
         zero_point_stars: 97,
+        magnitude_scale: None,
         limiting_magnitude: Some(19.62 - drift),
         degradations: if is_lost {
             vec![Degradation::new("NOWCS", "astrometry failed: the pointing stands")]

@@ -180,6 +180,7 @@ fn frame_use(index: usize) -> FrameUse {
         stacked: index != 4,
         reason: (index == 4).then(|| "set aside".to_owned()),
         relative_zero_point: None,
+        calibration: None,
         group: None,
         zero_point: Some(24.87),
         limiting_magnitude: Some(LIMIT),
