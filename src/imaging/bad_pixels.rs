@@ -174,7 +174,8 @@ fn column_medians(plane: &CowArray<'_, f32, Ix2>) -> Vec<f32> {
     let (rows, columns) = plane.dim();
     let mut medians = vec![0.0; columns];
     bands::of_plane(&mut medians, COLUMNS_AT_ONCE, rows, |first, medians| {
-        let mut values = vec![Vec::with_capacity(rows); COLUMNS_AT_ONCE];
+        let mut values: [Vec<f32>; COLUMNS_AT_ONCE] =
+            std::array::from_fn(|_| Vec::with_capacity(rows));
         for (group, medians) in medians.chunks_mut(COLUMNS_AT_ONCE).enumerate() {
             let start = (first + group) * COLUMNS_AT_ONCE;
             values.iter_mut().for_each(Vec::clear);
