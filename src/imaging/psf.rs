@@ -310,7 +310,8 @@ mod tests {
         assert!((half - 0.5).abs() < 1e-12);
         let long = PointSpread::from_shape([0.0, 0.0, -(2f64.ln()), 0.5], 0);
         assert!((long.elongation() - 2.0).abs() < 1e-9);
-        for (fwhm, index) in [(0.0, 3.0), (f64::NAN, 3.0), (3.0, 1.0), (3.0, 500.0), (3.0, f64::NAN)]
+        for (fwhm, index) in
+            [(0.0, 3.0), (f64::NAN, 3.0), (3.0, 1.0), (3.0, 500.0), (3.0, f64::NAN)]
         {
             assert_eq!(PointSpread::round(fwhm, index), None);
         }
