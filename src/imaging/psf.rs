@@ -26,7 +26,7 @@ const LARGEST_PIXEL_APERTURE: f64 = 40.0;
 
 /// Bounds of the Moffat index; near the upper one the profile is a Gaussian.
 pub(super) const LEAST_INDEX: f64 = 1.3;
-pub(super) const LARGEST_INDEX: f64 = 20.0;
+pub(super) const LARGEST_INDEX: f64 = 100.0;
 
 /// I(u) = (β − 1) √det / π · (1 + u)^−β with u = (a·dx + b·dy)² + (c·dy)², so that ∬ I = 1. The wings belong to it:
 /// fluxes are those of an infinite aperture. Width and ellipse may vary over the frame: [`PointSpread::at`] is the profile
@@ -58,7 +58,7 @@ pub(super) struct Share {
 }
 
 impl PointSpread {
-    /// A round profile. `None` unless the width is positive and the index is in 1.3–20.
+    /// A round profile. `None` unless the width is positive and the index is in 1.3–100.
     pub fn round(fwhm_pixels: f64, index: f64) -> Option<Self> {
         if !(fwhm_pixels > 0.0 && fwhm_pixels.is_finite()) {
             return None;
@@ -310,7 +310,8 @@ mod tests {
         assert!((half - 0.5).abs() < 1e-12);
         let long = PointSpread::from_shape([0.0, 0.0, -(2f64.ln()), 0.5], 0);
         assert!((long.elongation() - 2.0).abs() < 1e-9);
-        for (fwhm, index) in [(0.0, 3.0), (f64::NAN, 3.0), (3.0, 1.0), (3.0, 50.0), (3.0, f64::NAN)]
+        for (fwhm, index) in
+            [(0.0, 3.0), (f64::NAN, 3.0), (3.0, 1.0), (3.0, 500.0), (3.0, f64::NAN)]
         {
             assert_eq!(PointSpread::round(fwhm, index), None);
         }
