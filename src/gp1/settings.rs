@@ -245,10 +245,7 @@ impl InstanceSettings {
             workspace_headers: ["TRGID", "INSTRUME", "FILTER"].map(str::to_owned).to_vec(),
             reduction: ReductionParameters::default(),
             findstars: FindstarsParameters::default(),
-            astrometry: AstrometryParameters {
-                maximum_offset_arcsec: 120.0,
-                ..AstrometryParameters::default()
-            },
+            astrometry: AstrometryParameters::default(),
             alignment: AlignmentParameters::default(),
             stacking: StackingParameters::default(),
             photometry: PhotometryParameters::default(),

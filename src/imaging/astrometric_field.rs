@@ -119,29 +119,14 @@ impl<'a> Field<'a> {
         })
     }
 
-    pub(super) fn log10_trials(&self, reach: Reach, parameters: &AstrometryParameters) -> f64 {
-        let (shift_area, rotation) = match reach {
-            Reach::Nominal => (
-                PI * parameters.maximum_offset_arcsec.powi(2),
-                2.0 * parameters.maximum_rotation_degrees.to_radians(),
-            ),
-            // Both parities, all angles, and as far as the lists overlap.
-            Reach::Anywhere => {
-                let area =
-                    verification::Bounds::of(&self.objects).map_or(0.0, |bounds| bounds.area());
-                (2.0 * (area + 4.0 * self.half_diagonal.powi(2)), 2.0 * PI)
-            }
-        };
-        // Half the radius: the smaller radii that are looked at distinguish more transforms.
-        let radius = parameters.match_radius_arcsec / 2.0;
-        let scale_range = 2.0 * parameters.scale_tolerance;
-        verification::log10_transforms(
-            shift_area,
-            rotation,
-            scale_range,
-            self.half_diagonal,
-            radius,
-        )
+    /// Area of the sky that the catalogue given spreads over in frames, from one to `most`.
+    pub(super) fn area_ratio(&self, most: f64) -> f64 {
+        let frame = 4.0 * self.half_size.0 * self.half_size.1;
+        // A cone, not its box.
+        let sky =
+            verification::Bounds::of(&self.objects).map_or(0.0, |bounds| PI / 4.0 * bounds.area());
+        let ratio = sky / frame;
+        if ratio.is_finite() { ratio.clamp(1.0, most) } else { 1.0 }
     }
 
     /// The catalogue objects in the image as a transform of its sources places it, and up to `margin` arcseconds around.
@@ -341,12 +326,11 @@ impl<'a> Field<'a> {
         let ([a, b], [d, e]) = (wcs.cd[0], wcs.cd[1]);
         let distortion = (a + parity * e).hypot(b - parity * d) * 3600.0 / self.scale;
         let scale = (wcs.scale_arcsec() / self.scale - 1.0).abs();
-        let near = shift.offset_arcsec <= 1.1 * parameters.maximum_offset_arcsec
-            && shift.rotation_degrees.abs() <= 1.1 * parameters.maximum_rotation_degrees
-            && wcs.is_mirrored() == self.nominal.is_mirrored();
         distortion <= MAXIMUM_DISTORTION
             && scale <= 1.25 * parameters.scale_tolerance
-            && (near || reach == Reach::Anywhere)
+            && shift.offset_arcsec <= 1.1 * parameters.maximum_offset_arcsec
+            && shift.rotation_degrees.abs() <= 1.1 * parameters.maximum_rotation_degrees
+            && (wcs.is_mirrored() == self.nominal.is_mirrored() || reach == Reach::Anywhere)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One binary for all integration tests, a module for each theme.
 
+mod astrometric_study;
 mod broker;
 mod catalog;
 mod command_line;

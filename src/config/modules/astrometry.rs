@@ -8,7 +8,7 @@ use crate::config::{error::ConfigError, ini::Ini};
 pub struct AstrometryConfig {
     /// How far the nominal centre of the image may be off, arcseconds.
     pub maximum_offset_arcsec: f64,
-    /// How far the nominal position angle may be off, degrees.
+    /// How far the nominal position angle may be off, degrees. A mirrored image is found in any case.
     pub maximum_rotation_degrees: f64,
     /// Relative tolerance on the nominal scale.
     pub scale_tolerance: f64,
@@ -24,11 +24,11 @@ pub struct AstrometryConfig {
 impl Default for AstrometryConfig {
     fn default() -> Self {
         Self {
-            maximum_offset_arcsec: 120.0,
-            maximum_rotation_degrees: 1.0,
-            scale_tolerance: 0.01,
+            maximum_offset_arcsec: 300.0,
+            maximum_rotation_degrees: 180.0,
+            scale_tolerance: 0.02,
             match_radius_arcsec: 1.5,
-            minimum_matches: 8,
+            minimum_matches: 6,
             maximum_rms_arcsec: 0.5,
             paths: InputAndOutput::default(),
         }
