@@ -46,7 +46,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The frames of the issue: 3000 stars at 2048², the header right to some arcseconds.
+    /// An ordinary frame, its header right to some arcseconds.
     pub fn ordinary(side: usize, star_count: usize) -> Self {
         Self {
             side,
@@ -67,7 +67,7 @@ impl Trial {
         }
     }
 
-    /// Anything that the issue asks for: eight stars to twenty thousand, pointing wrong by up to 5′, any rotation, either parity, scale
+    /// Anything that must be solved: eight stars to twenty thousand, pointing wrong by up to 5′, any rotation, either parity, scale
     /// wrong by up to 2 %.
     pub fn any(random: &mut ChaCha8Rng) -> Self {
         let (side, scale_arcsec) =

@@ -8,6 +8,7 @@ mod alert_transport;
 mod batch_tools;
 mod catalog;
 mod config;
+mod distortion;
 mod doctor;
 mod fsc;
 mod gp1;
@@ -62,6 +63,8 @@ enum Command {
     /// Catalogues offline: build them, describe them, ask them
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Learn the distortion of a camera from frames that were solved
+    Distortion(distortion::DistortionArguments),
     /// Reception of products at the science centre
     #[command(subcommand)]
     Fsc(fsc::FscCommand),
@@ -155,6 +158,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
         Command::Catalog(command) => catalog::run(command),
+        Command::Distortion(arguments) => distortion::run(arguments),
         Command::Fsc(command) => fsc::run(command),
         Command::Screen(arguments) => screen::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),

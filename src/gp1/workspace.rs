@@ -161,11 +161,11 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Gp1Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::{FrameKind, UtcTime};
 
-    fn keywords(trigger: Option<&str>) -> FrameKeywords {
+    pub(crate) fn keywords(trigger: Option<&str>) -> FrameKeywords {
         FrameKeywords {
             kind: FrameKind::Object,
             trigger_id: trigger.map(str::to_owned),

@@ -47,6 +47,8 @@ pub struct AstrometricSolution {
     /// Shift of the image centre from the nominal solution.
     pub offset_arcsec: f64,
     pub rotation_degrees: f64,
+    /// log₁₀ of the expected number of solutions as good as this in the whole search, if the lists were unrelated.
+    pub log10_false: f64,
 }
 
 /// Why there is no solution.

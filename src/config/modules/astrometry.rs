@@ -1,7 +1,8 @@
 //! `astrometry.cfg`.
 
 use super::{InputAndOutput, ModuleConfig, read_module};
-use crate::config::{error::ConfigError, ini::Ini};
+use crate::config::{error::ConfigError, ini::Ini, path_map::ConfigPaths};
+use std::path::PathBuf;
 
 /// Matching of the sources with the local catalogue.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct AstrometryConfig {
     pub minimum_matches: usize,
     /// A larger residual per axis is no solution, arcseconds.
     pub maximum_rms_arcsec: f64,
+    /// File of a camera's distortion, or directory of several, as `gic distortion` writes them.
+    pub distortion: Option<PathBuf>,
     pub paths: InputAndOutput,
 }
 
@@ -30,6 +33,7 @@ impl Default for AstrometryConfig {
             match_radius_arcsec: 1.5,
             minimum_matches: 6,
             maximum_rms_arcsec: 0.5,
+            distortion: None,
             paths: InputAndOutput::default(),
         }
     }
@@ -60,9 +64,27 @@ impl ModuleConfig for AstrometryConfig {
                 maximum_rms_arcsec: section
                     .number("maximum_rms_arcsec", 0.001, 60.0)?
                     .unwrap_or(defaults.maximum_rms_arcsec),
+                distortion: section.path("distortion")?,
                 paths: InputAndOutput::default(),
             })
         })?;
         Ok(Self { paths, ..parameters })
+    }
+}
+
+impl AstrometryConfig {
+    /// All paths that must exist and do not.
+    pub fn check_paths(&self) -> Vec<ConfigError> {
+        let missing = self
+            .distortion
+            .as_ref()
+            .and_then(|path| self.paths.origin.missing_path(super::PARAMETERS, "distortion", path));
+        self.paths.check_paths().into_iter().chain(missing).collect()
+    }
+}
+
+impl ConfigPaths for AstrometryConfig {
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        self.distortion.iter_mut().chain(self.paths.paths_mut()).collect()
     }
 }
