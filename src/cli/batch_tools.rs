@@ -54,7 +54,8 @@ pub fn pipeline(
             return Err(Failure::InputMissing(anyhow!("{}: not there", file.display())));
         }
     }
-    let settings = InstanceSettings::from_config(name, set, workspace);
+    let settings = InstanceSettings::from_config(name, set, workspace)
+        .with_distortions(set.astrometry.distortion.as_deref())?;
     let store: Arc<dyn FitsStore> = Arc::new(files);
     let tools = BatchTools {
         named_masters: NamedMasters::load(store.as_ref(), &masters)?,

@@ -9,6 +9,7 @@ mod batch_tools;
 mod calibrate;
 mod catalog;
 mod config;
+mod distortion;
 mod doctor;
 mod fsc;
 mod gp1;
@@ -65,6 +66,8 @@ enum Command {
     /// Catalogues offline: build them, describe them, ask them
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Learn the distortion of a camera from frames that were solved
+    Distortion(distortion::DistortionArguments),
     /// Reception of products at the science centre
     #[command(subcommand)]
     Fsc(fsc::FscCommand),
@@ -159,6 +162,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Alert(command) => alert::run(command),
         Command::Products(command) => products::run(command),
         Command::Catalog(command) => catalog::run(command),
+        Command::Distortion(arguments) => distortion::run(arguments),
         Command::Fsc(command) => fsc::run(command),
         Command::Screen(arguments) => screen::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),

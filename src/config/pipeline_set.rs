@@ -84,7 +84,6 @@ impl PipelineSet {
     pub fn check_paths(&self) -> Vec<ConfigError> {
         let others = [
             &self.findstars.paths,
-            &self.astrometry.paths,
             &self.alignment.paths,
             &self.stacking.paths,
             &self.photometry.paths,
@@ -92,6 +91,7 @@ impl PipelineSet {
         ];
         let mut missing = self.pipeline.check_paths();
         missing.extend(self.reduction.check_paths());
+        missing.extend(self.astrometry.check_paths());
         missing.extend(others.into_iter().flat_map(|paths| paths.check_paths()));
         missing
     }
@@ -107,7 +107,6 @@ impl ConfigPaths for PipelineSet {
     fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
         let others = [
             &mut self.findstars.paths,
-            &mut self.astrometry.paths,
             &mut self.alignment.paths,
             &mut self.stacking.paths,
             &mut self.photometry.paths,
@@ -115,6 +114,7 @@ impl ConfigPaths for PipelineSet {
         ];
         let mut paths = self.pipeline.paths_mut();
         paths.extend(self.reduction.paths_mut());
+        paths.extend(self.astrometry.paths_mut());
         paths.extend(others.into_iter().flat_map(|each| each.paths_mut()));
         paths
     }

@@ -2,7 +2,10 @@
 
 use crate::products::ProductSettings;
 use crate::{
-    config::{CameraConfig, ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap},
+    config::{
+        CameraConfig, ConfigError, ConfigPaths, ControllerConfig, Gp1Config, PathMap, Problem,
+        modules::{AstrometryConfig, ModuleConfig},
+    },
     fits::KeywordMap,
     gp1::{
         router::{Route, Router},
@@ -33,7 +36,13 @@ impl Pipelines {
             set.map_paths(paths);
             let directory =
                 workspace.map_or_else(|| section.workspace_dir.clone(), Path::to_path_buf);
-            instances.push(InstanceSettings::from_config(&section.name, &set, directory));
+            let settings = InstanceSettings::from_config(&section.name, &set, directory)
+                .with_distortions(set.astrometry.distortion.as_deref())
+                .map_err(|error| {
+                    let problem = Problem::Unreadable { reason: error.to_string() };
+                    ConfigError::new(AstrometryConfig::FILE_NAME, None, problem)
+                })?;
+            instances.push(settings);
             routes.push(Route {
                 instance: section.name.clone(),
                 identifiers: section.identifiers.clone(),

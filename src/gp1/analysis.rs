@@ -124,7 +124,7 @@ pub fn view_stacks<'a>(
             let identity = if reference.is_absolute {
                 super::astrometry::identify(
                     &field.detections.sources,
-                    &reference.wcs,
+                    &reference.wcs.into(),
                     answer.objects(),
                     context.settings.photometry.match_radius_arcsec,
                 )

@@ -2,10 +2,15 @@
 //! pointing.
 
 use super::settings::AlignmentParameters;
+use crate::fits::{Header, wcs_cards};
 use crate::imaging::{
     alignment::{AffineTransform, align},
-    astrometry::{AstrometryParameters, match_nearest, solve},
+    astrometry::{
+        AstrometricSolution, AstrometryFailure, AstrometryParameters, match_nearest, solve,
+    },
+    camera_distortion::CameraDistortion,
     wcs::TangentPlane,
+    world_coordinates::{Distortion, WorldCoordinates},
 };
 use crate::model::{CatalogueObject, Degradation, FrameKeywords, Source};
 
@@ -54,7 +59,10 @@ impl AstrometryStatus {
 /// Coordinates of one frame with their evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameAstrometry {
+    /// The plane that comes closest: what alignment, stacks and tracks go by.
     pub wcs: Option<TangentPlane>,
+    /// The same with the distortion of the camera, where it is known and the frame was solved with it.
+    pub coordinates: Option<WorldCoordinates>,
     pub status: AstrometryStatus,
     /// Stars of the solution, or sources of the alignment.
     pub match_count: usize,
@@ -63,8 +71,72 @@ pub struct FrameAstrometry {
     /// Name of the frame it was aligned with.
     pub aligned_with: Option<String>,
     pub degradation: Option<Degradation>,
+    /// How a solution differs from the nominal one, and what speaks for it.
+    pub correction: Option<Correction>,
     /// One line for HISTORY.
     pub history: String,
+}
+
+/// What a solution found wrong with the nominal one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Correction {
+    /// Of the centre of the image.
+    pub offset_arcsec: f64,
+    pub rotation_degrees: f64,
+    /// log₁₀ of the expected number of solutions as good as this by chance.
+    pub log10_false: f64,
+}
+
+/// Where a frame is thought to lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Nominal<'a> {
+    pub plane: TangentPlane,
+    /// What is known of the camera.
+    pub distortion: Option<&'a CameraDistortion>,
+}
+
+impl FrameAstrometry {
+    /// Coordinates that nothing was done to find.
+    pub fn not_sought(nominal: Option<TangentPlane>) -> Self {
+        let status = match nominal {
+            Some(_) => AstrometryStatus::Pointing,
+            None => AstrometryStatus::None,
+        };
+        Self {
+            wcs: nominal,
+            coordinates: nominal.map(WorldCoordinates::from),
+            status,
+            match_count: 0,
+            rms_arcsec: None,
+            aligned_with: None,
+            degradation: None,
+            correction: None,
+            history: "astrometry: not run".into(),
+        }
+    }
+
+    /// Writes the coordinates, with their distortion, and what speaks for them.
+    pub fn set_cards(&self, header: &mut Header) {
+        if let Some(coordinates) = &self.coordinates {
+            wcs_cards::write_distorted(header, coordinates);
+        }
+        if let Some(correction) = &self.correction {
+            header.set("WCSOFFS", correction.offset_arcsec, "[arcsec] shift from the pointing");
+            header.set("WCSTURN", correction.rotation_degrees, "[deg] turn from the nominal angle");
+            // A header holds no infinity.
+            let chance = correction.log10_false.max(-999.0);
+            header.set("WCSFALSE", chance, "log10 of such solutions by chance");
+        }
+    }
+}
+
+/// The plane nearest to the coordinates of a header, their distortion (SIP, TPV) taken into account over the image.
+pub fn plane_of(header: &Header, shape: (usize, usize)) -> Option<TangentPlane> {
+    match wcs_cards::read_distorted(header) {
+        Ok(coordinates) => coordinates.closest_plane(shape),
+        // A distortion that is not known leaves the linear part.
+        Err(_) => wcs_cards::read(header),
+    }
 }
 
 /// A frame whose coordinates others may inherit.
@@ -129,7 +201,7 @@ pub fn cone_radius_degrees(
 pub fn locate(
     sources: &[Source],
     catalogue: Option<&[CatalogueObject]>,
-    nominal: Option<TangentPlane>,
+    nominal: Option<Nominal<'_>>,
     shape: (usize, usize),
     parameters: &AstrometryParameters,
     references: &[ReferenceField<'_>],
@@ -137,27 +209,12 @@ pub fn locate(
 ) -> FrameAstrometry {
     let mut failures: Vec<String> = Vec::new();
     match (catalogue, &nominal) {
-        (Some(objects), Some(nominal)) => match solve(sources, objects, nominal, shape, parameters)
-        {
-            Ok(solution) => {
-                return FrameAstrometry {
-                    wcs: Some(solution.wcs),
-                    status: AstrometryStatus::Solved,
-                    match_count: solution.matches.len(),
-                    rms_arcsec: Some(solution.rms_arcsec),
-                    aligned_with: None,
-                    degradation: None,
-                    history: format!(
-                        "astrometry: {} stars, rms {:.3} arcsec, {:.1} arcsec and {:.3} degrees from nominal",
-                        solution.matches.len(),
-                        solution.rms_arcsec,
-                        solution.offset_arcsec,
-                        solution.rotation_degrees
-                    ),
-                };
+        (Some(objects), Some(nominal)) => {
+            match solve_with(sources, objects, nominal, shape, parameters) {
+                Ok(solved) => return solved,
+                Err(failure) => failures.push(failure.to_string()),
             }
-            Err(failure) => failures.push(failure.to_string()),
-        },
+        }
         (Some(_), None) => {
             failures.push("the header says nothing of where the telescope looked".into())
         }
@@ -175,18 +232,85 @@ pub fn locate(
             Err(failure) => failures.push(failure),
         }
     }
-    let status =
-        if nominal.is_some() { AstrometryStatus::Pointing } else { AstrometryStatus::None };
-    let stands = if nominal.is_some() { "the pointing" } else { "nothing" };
+    let plane = nominal.map(|nominal| nominal.plane);
+    let stands = if plane.is_some() { "the pointing" } else { "nothing" };
     FrameAstrometry {
-        wcs: nominal,
-        status,
-        match_count: 0,
-        rms_arcsec: None,
-        aligned_with: None,
         history: format!("astrometry: {stands} stands: {}", failures.join("; ")),
         degradation: Some(degradation(&failures, stands)),
+        ..FrameAstrometry::not_sought(plane)
     }
+}
+
+/// Solves with the distortion of the camera, where it is known: stars are matched where they would be on a perfect one. A
+/// distortion with which there is no solution is left aside.
+fn solve_with(
+    sources: &[Source],
+    objects: &[CatalogueObject],
+    nominal: &Nominal<'_>,
+    shape: (usize, usize),
+    parameters: &AstrometryParameters,
+) -> Result<FrameAstrometry, AstrometryFailure> {
+    if let Some(distortion) = nominal.distortion {
+        let moved: Vec<Source> = sources
+            .iter()
+            .map(|source| {
+                let (x, y) = distortion.undistorted(source.x, source.y);
+                Source { x, y, ..source.clone() }
+            })
+            .collect();
+        if let Ok(solution) = solve(&moved, objects, &nominal.plane, shape, parameters)
+            && let Some(coordinates) = distortion.world_coordinates(&solution.wcs)
+            && let Some(plane) = coordinates.closest_plane(shape)
+        {
+            let mut located = located_by(&solution, plane, coordinates);
+            located.history.push_str(", with the distortion of the camera");
+            return Ok(located);
+        }
+    }
+    let solution = solve(sources, objects, &nominal.plane, shape, parameters)?;
+    Ok(located_by(&solution, solution.wcs, solution.wcs.into()))
+}
+
+fn located_by(
+    solution: &AstrometricSolution,
+    plane: TangentPlane,
+    coordinates: WorldCoordinates,
+) -> FrameAstrometry {
+    FrameAstrometry {
+        wcs: Some(plane),
+        coordinates: Some(coordinates),
+        status: AstrometryStatus::Solved,
+        match_count: solution.matches.len(),
+        rms_arcsec: Some(solution.rms_arcsec),
+        aligned_with: None,
+        degradation: None,
+        correction: Some(Correction {
+            offset_arcsec: solution.offset_arcsec,
+            rotation_degrees: solution.rotation_degrees,
+            log10_false: solution.log10_false,
+        }),
+        history: format!(
+            "astrometry: {} stars, rms {:.3} arcsec, {:.1} arcsec and {:.3} degrees from nominal",
+            solution.matches.len(),
+            solution.rms_arcsec,
+            solution.offset_arcsec,
+            solution.rotation_degrees
+        ),
+    }
+}
+
+/// The distortion that a header states for its own frame (SIP).
+pub fn distortion_of(
+    header: &Header,
+    camera: &str,
+    shape: (usize, usize),
+) -> Option<CameraDistortion> {
+    let WorldCoordinates { plane, distortion: Distortion::Sip(sip) } =
+        wcs_cards::read_distorted(header).ok()?
+    else {
+        return None;
+    };
+    Some(CameraDistortion::stated(camera, shape, plane.reference_pixel, sip))
 }
 
 fn degradation(failures: &[String], stands: &str) -> Degradation {
@@ -221,6 +345,8 @@ fn inherit(
     Ok(FrameAstrometry {
         rms_arcsec: Some(residual * wcs.scale_arcsec()),
         wcs: Some(wcs),
+        coordinates: Some(wcs.into()),
+        correction: None,
         status,
         match_count: count,
         aligned_with: Some(reference.name.to_owned()),
@@ -247,11 +373,11 @@ pub fn transported(reference: &TangentPlane, transform: &AffineTransform) -> Opt
 /// For each source the catalogue object that it is: nearest within the radius, one to one, closest pairs first.
 pub fn identify(
     sources: &[Source],
-    wcs: &TangentPlane,
+    wcs: &WorldCoordinates,
     catalogue: &[CatalogueObject],
     radius_arcsec: f64,
 ) -> Vec<Option<usize>> {
-    let scale = wcs.scale_arcsec();
+    let scale = wcs.plane.scale_arcsec();
     let mut identity = vec![None; sources.len()];
     if scale.is_nan() || scale <= 0.0 {
         return identity;
@@ -260,7 +386,7 @@ pub fn identify(
     let (indices, right): (Vec<usize>, Vec<(f64, f64)>) = catalogue
         .iter()
         .enumerate()
-        .filter_map(|(index, object)| Some((index, wcs.sky_to_pixel(object.position)?)))
+        .filter_map(|(index, object)| Some((index, wcs.sky_to_pixel(object.position).ok()?)))
         .unzip();
     for (source, object) in match_nearest(&left, &right, radius_arcsec / scale) {
         identity[source] = indices.get(object).copied();
@@ -355,7 +481,7 @@ pub(crate) mod tests {
             locate(
                 sources,
                 catalogue,
-                Some(nominal),
+                Some(Nominal { plane: nominal, distortion: None }),
                 (512, 512),
                 &parameters,
                 references,
@@ -450,7 +576,7 @@ pub(crate) mod tests {
         let sources = field();
         let wcs = wcs();
         let catalogue = catalogue_of(&sources[5..20], &wcs);
-        let identity = identify(&sources, &wcs, &catalogue, 0.3);
+        let identity = identify(&sources, &wcs.into(), &catalogue, 0.3);
         let expected: Vec<Option<usize>> =
             (0..sources.len()).map(|index| (5..20).contains(&index).then(|| index - 5)).collect();
         assert_eq!(identity, expected);

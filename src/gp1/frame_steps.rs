@@ -1,6 +1,7 @@
 //! One frame through the enabled modules, from the raw file to the files of the workspace.
 
-use super::astrometry::{self, AstrometryStatus, FrameAstrometry, ReferenceField};
+use super::astrometry::{self, FrameAstrometry, Nominal, ReferenceField};
+use super::camera_distortions::camera_name;
 use super::contamination::mask_contamination;
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
@@ -14,15 +15,15 @@ use super::settings::{CosmicRayStep, InstanceSettings};
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsImage, FitsStore, Header, wcs_cards};
+use crate::fits::{FitsImage, FitsStore, Header};
 use crate::imaging::{
     CalibratedImage, background, psf::PointSpread, statistics::median_and_deviation,
-    wcs::TangentPlane,
 };
 use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
 };
 use crate::progress;
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -119,15 +120,6 @@ pub fn process_image(
     measure_calibrated(context, raw, calibrated, references, paths)
 }
 
-/// The plane nearest to the coordinates of a header, their distortion (SIP, TPV) taken into account over the image.
-fn plane_of(header: &Header, shape: (usize, usize)) -> Option<TangentPlane> {
-    match wcs_cards::read_distorted(header) {
-        Ok(coordinates) => coordinates.closest_plane(shape),
-        // A distortion that is not known leaves the linear part.
-        Err(_) => wcs_cards::read(header),
-    }
-}
-
 /// A frame in electrons, just reduced or read from a reduced file.
 #[derive(Debug, Clone)]
 pub struct CalibratedFrame {
@@ -155,7 +147,7 @@ pub fn measure_calibrated(
     let (settings, image) = (context.settings, &image);
     let mut timer = StepTimer::new(&raw.identity.name);
     let nominal = astrometry::nominal_wcs(
-        plane_of(&header, image.shape()),
+        astrometry::plane_of(&header, image.shape()),
         raw.keywords,
         settings.reduction.pixel_scale_degrees,
         image.shape(),
@@ -174,31 +166,24 @@ pub fn measure_calibrated(
         }
         _ => CatalogueAnswer::Unavailable { reason: "the place of the frame is unknown".into() },
     };
+    let distortion =
+        settings.distortion_of(raw.keywords, image.shape()).map(Cow::Borrowed).or_else(|| {
+            let camera = camera_name(raw.keywords);
+            astrometry::distortion_of(&header, camera, image.shape()).map(Cow::Owned)
+        });
     let located = if settings.steps.astrometry && field.is_some() {
         let objects = (!answer.objects().is_empty()).then(|| answer.objects());
         astrometry::locate(
             sources,
             objects,
-            nominal,
+            nominal.map(|plane| Nominal { plane, distortion: distortion.as_deref() }),
             image.shape(),
             &settings.astrometry,
             references,
             &settings.alignment,
         )
     } else {
-        let status = match nominal {
-            Some(_) => AstrometryStatus::Pointing,
-            None => AstrometryStatus::None,
-        };
-        FrameAstrometry {
-            wcs: nominal,
-            status,
-            match_count: 0,
-            rms_arcsec: None,
-            aligned_with: None,
-            degradation: None,
-            history: "astrometry: not run".into(),
-        }
+        FrameAstrometry::not_sought(nominal)
     };
     timer.done("astrometry");
     if settings.steps.astrometry
@@ -209,7 +194,7 @@ pub fn measure_calibrated(
     degradations.extend(located.degradation.clone());
     history.push(located.history.clone());
 
-    let identity = match &located.wcs {
+    let identity = match &located.coordinates {
         Some(wcs) if located.status.is_absolute() => astrometry::identify(
             sources,
             wcs,
@@ -264,6 +249,7 @@ pub fn measure_calibrated(
         (context.catalogue.describe(), answer.status()),
     );
     set_quality_cards(&mut header, located.wcs.as_ref(), &measurement);
+    located.set_cards(&mut header);
     if let Some(spread) = field.as_ref().and_then(|field| field.point_spread.as_ref()) {
         set_point_spread_cards(&mut header, spread, measurement.aperture_radius_pixels);
     }
@@ -292,7 +278,7 @@ pub fn measure_calibrated(
         .and_then(|photometry| photometry.zero_point)
         .map(|zero| (zero.value, zero.error));
     let scales = TableScales {
-        wcs: located.wcs.as_ref(),
+        wcs: located.coordinates.as_ref(),
         zero_point,
         aperture: measurement.aperture_correction.as_ref(),
         exposure_seconds: raw.keywords.exposure_seconds,
@@ -336,13 +322,13 @@ fn photometry_line(photometry: &FramePhotometry) -> String {
 
 /// The cards of the image that say what a table is of; its own coordinates are columns.
 fn table_header(header: &Header) -> Header {
-    const COPIED: [&str; 43] = [
-        "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP", "ORIGIN", "FILTER", "EXPTIME",
-        "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS", "NSOURCES", "FWHM", "SKYLEVEL",
-        "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT", "ZPNSTAR", "LIMMAG", "RAWNAME",
-        "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE", "MAGSYS", "ZPBAND", "ZPINTR",
-        "COLTERM", "COLTERR", "COLOUR", "COLREF", "COLFIT", "APCORR", "APCERR", "APCNSTAR",
-        "APCREACH", "APCVAR", "ZPTOTAL",
+    const COPIED: [&str; 46] = [
+        "WCSOFFS", "WCSTURN", "WCSFALSE", "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP",
+        "ORIGIN", "FILTER", "EXPTIME", "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS",
+        "NSOURCES", "FWHM", "SKYLEVEL", "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT",
+        "ZPNSTAR", "LIMMAG", "RAWNAME", "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE",
+        "MAGSYS", "ZPBAND", "ZPINTR", "COLTERM", "COLTERR", "COLOUR", "COLREF", "COLFIT", "APCORR",
+        "APCERR", "APCNSTAR", "APCREACH", "APCVAR", "ZPTOTAL",
     ];
     let cards = header.cards.iter().filter(|card| COPIED.contains(&card.keyword.as_str()));
     Header { cards: cards.cloned().collect() }

@@ -10,6 +10,7 @@ mod archive_tests;
 pub mod astrometry;
 pub mod batch;
 pub mod calibration_record;
+pub mod camera_distortions;
 pub mod candidate_table;
 pub mod candidates;
 mod contamination;

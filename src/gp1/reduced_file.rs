@@ -1,6 +1,6 @@
 //! The files of a reduced frame: `<frame>_reduced.fits` (electrons, VARIANCE, MASK) and `<frame>_quality.json`.
 
-use super::astrometry::AstrometryStatus;
+use super::astrometry::{AstrometryStatus, plane_of};
 use super::error::Gp1Error;
 use super::workspace::{replace_unsynced, write_atomically};
 use crate::fits::{FitsImage, FitsStore, Header, NewPlane, wcs_cards};
@@ -99,7 +99,7 @@ pub fn read_reduced(store: &dyn FitsStore, path: &Path) -> Result<ReducedFrame, 
     }
     let wcs = match status_of(&primary.header) {
         AstrometryStatus::None => None,
-        _ => wcs_cards::read(&primary.header),
+        _ => plane_of(&primary.header, primary.data.dim()),
     };
     let image = CalibratedImage { data: primary.data, variance, mask };
     Ok(ReducedFrame { header: primary.header, image, wcs })

@@ -1,6 +1,7 @@
 //! Settings of one instance of the pipeline, as plain data.
 
 use crate::imaging::astrometry::AstrometryParameters;
+use crate::imaging::camera_distortion::CameraDistortion;
 use crate::imaging::cosmic_rays::CosmicRayParameters;
 use crate::imaging::detection::DetectionParameters;
 use std::path::PathBuf;
@@ -224,6 +225,8 @@ pub struct InstanceSettings {
     pub reduction: ReductionParameters,
     pub findstars: FindstarsParameters,
     pub astrometry: AstrometryParameters,
+    /// What is known of the cameras ([`super::camera_distortions`]).
+    pub distortions: Vec<CameraDistortion>,
     pub alignment: AlignmentParameters,
     pub stacking: StackingParameters,
     pub photometry: PhotometryParameters,
@@ -245,10 +248,8 @@ impl InstanceSettings {
             workspace_headers: ["TRGID", "INSTRUME", "FILTER"].map(str::to_owned).to_vec(),
             reduction: ReductionParameters::default(),
             findstars: FindstarsParameters::default(),
-            astrometry: AstrometryParameters {
-                maximum_offset_arcsec: 120.0,
-                ..AstrometryParameters::default()
-            },
+            astrometry: AstrometryParameters::default(),
+            distortions: Vec::new(),
             alignment: AlignmentParameters::default(),
             stacking: StackingParameters::default(),
             photometry: PhotometryParameters::default(),

@@ -27,7 +27,7 @@ impl From<PipelineSteps> for Steps {
 
 impl InstanceSettings {
     /// What the directory of a pipeline says. `name` and `workspace_dir` come from the section of `gp1.cfg` or from the
-    /// command line.
+    /// command line. The distortions of the cameras are files still to be read: [`InstanceSettings::with_distortions`].
     pub fn from_config(name: &str, set: &PipelineSet, workspace_dir: impl Into<PathBuf>) -> Self {
         let defaults = ReductionParameters::default();
         let (reduction, findstars) = (&set.reduction, &set.findstars);
@@ -80,6 +80,7 @@ impl InstanceSettings {
                 minimum_matches: set.astrometry.minimum_matches,
                 maximum_rms_arcsec: set.astrometry.maximum_rms_arcsec,
             },
+            distortions: Vec::new(),
             alignment: AlignmentParameters {
                 minimum_matches: set.alignment.minimum_matches,
                 match_radius_pixels: set.alignment.match_radius_pixels,

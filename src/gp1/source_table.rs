@@ -3,8 +3,10 @@
 use super::error::Gp1Error;
 use super::photometry::magnitude;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table};
-use crate::imaging::{growth_curve::ApertureCorrection, wcs::TangentPlane};
-use crate::model::{CatalogueObject, ObjectKind, PointFlux, Source, SourceFlags, TotalFlux};
+use crate::imaging::{growth_curve::ApertureCorrection, world_coordinates::WorldCoordinates};
+use crate::model::{
+    CatalogueObject, ObjectKind, PointFlux, SkyPosition, Source, SourceFlags, TotalFlux,
+};
 use std::path::Path;
 
 const TABLE_NAME: &str = "SOURCES";
@@ -22,18 +24,21 @@ pub struct IdentifiedObject {
     pub id: String,
     pub kind: ObjectKind,
     pub magnitude: f64,
+    /// At the date of the frame.
+    pub position: SkyPosition,
 }
 
 impl IdentifiedObject {
     pub fn of(object: &CatalogueObject) -> Self {
-        Self { id: object.id.clone(), kind: object.kind, magnitude: object.magnitude }
+        let CatalogueObject { id, kind, magnitude, position, .. } = object;
+        Self { id: id.clone(), kind: *kind, magnitude: *magnitude, position: *position }
     }
 }
 
 /// Scales of the frame, for the columns people read.
 #[derive(Debug, Clone, Copy)]
 pub struct TableScales<'a> {
-    pub wcs: Option<&'a TangentPlane>,
+    pub wcs: Option<&'a WorldCoordinates>,
     /// Value and standard error.
     pub zero_point: Option<(f64, f64)>,
     /// Of the aperture to all light; without it there are no magnitudes of all light.
@@ -98,6 +103,16 @@ pub fn write_sources(
             data: ColumnData::Text { width, values },
         }
     };
+    let listed =
+        |name: &str, unit: &str, description: &str, value: &dyn Fn(&IdentifiedObject) -> f64| {
+            let of = |each: &MeasuredSource| each.object.as_ref().map_or(0.0, value);
+            Column {
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+                description: description.to_owned(),
+                data: ColumnData::Float64(sources.iter().map(of).collect()),
+            }
+        };
     let columns = vec![
         number("X", "pixel", "column, first is 1", &|each| each.x + 1.0),
         number("Y", "pixel", "row, first is 1", &|each| each.y + 1.0),
@@ -178,17 +193,9 @@ pub fn write_sources(
         },
         text("CATID", "catalogue object", &|object| object.id.clone()),
         text("CATKIND", "its kind", &|object| kind_word(object.kind).to_owned()),
-        Column {
-            name: "CATMAG".into(),
-            unit: "mag".into(),
-            description: "its magnitude".into(),
-            data: ColumnData::Float64(
-                sources
-                    .iter()
-                    .map(|each| each.object.as_ref().map_or(0.0, |object| object.magnitude))
-                    .collect(),
-            ),
-        },
+        listed("CATMAG", "mag", "its magnitude", &|object| object.magnitude),
+        listed("CATRA", "deg", "its right ascension then", &|object| object.position.ra_degrees),
+        listed("CATDEC", "deg", "its declination then", &|object| object.position.dec_degrees),
     ];
     let content = FitsTables {
         primary: header.clone(),
@@ -216,6 +223,7 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
     let (point, point_error) = (floats("FLUXPSF")?, floats("FPSFERR")?);
     let chi_square = floats("CHI2PSF")?;
     let (pixel_count, flags) = (reader.integers("NPIX")?, reader.integers("FLAGS")?);
+    let (catalogue_ra, catalogue_dec) = (floats("CATRA")?, floats("CATDEC")?);
     let (ids, kinds) = (reader.texts("CATID")?, reader.texts("CATKIND")?);
     let mut sources = Vec::with_capacity(table.row_count());
     for row in 0..table.row_count() {
@@ -260,6 +268,7 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
                 id: text(ids),
                 kind,
                 magnitude: float(catalogue_magnitude),
+                position: SkyPosition::new(float(catalogue_ra), float(catalogue_dec)),
             }),
         });
     }
@@ -327,7 +336,7 @@ mod tests {
     use super::super::astrometry::tests::source;
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
-    use crate::model::SkyPosition;
+    use crate::imaging::wcs::TangentPlane;
 
     fn sources() -> Vec<MeasuredSource> {
         let mut first = source(100.123456789, 200.987654321, 12345.678901234);
@@ -340,6 +349,7 @@ mod tests {
             id: "S17 b".into(),
             kind: ObjectKind::Galaxy,
             magnitude: 17.123456789,
+            position: SkyPosition::new(30.000123456789, -24.5),
         };
         vec![
             MeasuredSource { source: first, object: Some(object) },
@@ -353,7 +363,7 @@ mod tests {
         let path = directory.path().join("f_sources.fits");
         let wcs = TangentPlane::nominal((511.5, 511.5), SkyPosition::new(30.0, 24.0), 0.000195);
         let scales = TableScales {
-            wcs: Some(&wcs),
+            wcs: Some(&wcs.into()),
             zero_point: Some((22.8, 0.01)),
             aperture: None,
             exposure_seconds: 60.0,

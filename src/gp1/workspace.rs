@@ -175,11 +175,11 @@ fn replace(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::{FrameKind, UtcTime};
 
-    fn keywords(trigger: Option<&str>) -> FrameKeywords {
+    pub(crate) fn keywords(trigger: Option<&str>) -> FrameKeywords {
         FrameKeywords {
             kind: FrameKind::Object,
             trigger_id: trigger.map(str::to_owned),

@@ -15,8 +15,13 @@ const MAXIMUM_OBJECTS: usize = 10_000;
 const ENOUGH_CLEAN: usize = 12;
 /// With fewer matches pixels are held square.
 const SIX_COEFFICIENTS_MINIMUM: usize = 16;
-/// Position error of catalogue objects, added to that of the centroid.
+/// Position error of catalogue objects (and of the air), added to that of the centroid until enough matches tell it.
 const CATALOGUE_ERROR_ARCSEC: f64 = 0.05;
+/// Clean matches that are enough to measure it, and the least it can be.
+const MEASURED_ERROR_MATCHES: usize = 80;
+const LEAST_ERROR_ARCSEC: f64 = 0.001;
+/// The median square of a distance of two axes in units of the variance of one: 2 ln 2.
+const MEDIAN_SQUARE: f64 = 2.0 * std::f64::consts::LN_2;
 /// The same for flagged sources: the centroid of a saturated or cut-off star is worse than its error says.
 const FLAGGED_ERROR_ARCSEC: f64 = 0.5;
 /// Largest share by which the axes of a solution may differ in scale or depart from a right angle.
@@ -38,6 +43,8 @@ pub(super) struct Trials {
 pub(super) struct Field<'a> {
     sources: Vec<(usize, &'a Source)>,
     pub(super) points: Vec<Point>,
+    /// Standard errors of the centroids, arcseconds.
+    errors: Vec<f64>,
     weights: Vec<f64>,
     catalogue: Vec<(usize, &'a CatalogueObject)>,
     pub(super) objects: Vec<Point>,
@@ -76,16 +83,14 @@ impl<'a> Field<'a> {
             .collect();
         used.sort_by(|a, b| b.1.flux_electrons.total_cmp(&a.1.flux_electrons).then(a.0.cmp(&b.0)));
         used.truncate(MAXIMUM_SOURCES);
-        let weights = used
+        let errors: Vec<f64> = used
             .iter()
             .map(|(_, source)| {
                 let error = source.position_error_pixels;
-                let error = if error.is_finite() && error > 0.0 { error } else { 0.2 } * scale;
-                let systematic =
-                    if is_flagged(source) { FLAGGED_ERROR_ARCSEC } else { CATALOGUE_ERROR_ARCSEC };
-                1.0 / (error * error + systematic * systematic)
+                if error.is_finite() && error > 0.0 { error * scale } else { 0.2 * scale }
             })
             .collect();
+        let weights = weights(&used, &errors, CATALOGUE_ERROR_ARCSEC);
         let on_plane = |sky| {
             let (xi, eta) = sky_to_standard(tangent, sky)?;
             Some((xi * 3600.0, eta * 3600.0))
@@ -107,6 +112,7 @@ impl<'a> Field<'a> {
         Some(Self {
             sources: used,
             points: points?,
+            errors,
             weights,
             objects: known.iter().map(|(_, _, point)| *point).collect(),
             catalogue: known.into_iter().map(|(number, object, _)| (number, object)).collect(),
@@ -119,29 +125,14 @@ impl<'a> Field<'a> {
         })
     }
 
-    pub(super) fn log10_trials(&self, reach: Reach, parameters: &AstrometryParameters) -> f64 {
-        let (shift_area, rotation) = match reach {
-            Reach::Nominal => (
-                PI * parameters.maximum_offset_arcsec.powi(2),
-                2.0 * parameters.maximum_rotation_degrees.to_radians(),
-            ),
-            // Both parities, all angles, and as far as the lists overlap.
-            Reach::Anywhere => {
-                let area =
-                    verification::Bounds::of(&self.objects).map_or(0.0, |bounds| bounds.area());
-                (2.0 * (area + 4.0 * self.half_diagonal.powi(2)), 2.0 * PI)
-            }
-        };
-        // Half the radius: the smaller radii that are looked at distinguish more transforms.
-        let radius = parameters.match_radius_arcsec / 2.0;
-        let scale_range = 2.0 * parameters.scale_tolerance;
-        verification::log10_transforms(
-            shift_area,
-            rotation,
-            scale_range,
-            self.half_diagonal,
-            radius,
-        )
+    /// Area of the sky that the catalogue given spreads over in frames, from one to `most`.
+    pub(super) fn area_ratio(&self, most: f64) -> f64 {
+        let frame = 4.0 * self.half_size.0 * self.half_size.1;
+        // A cone, not its box.
+        let sky =
+            verification::Bounds::of(&self.objects).map_or(0.0, |bounds| PI / 4.0 * bounds.area());
+        let ratio = sky / frame;
+        if ratio.is_finite() { ratio.clamp(1.0, most) } else { 1.0 }
     }
 
     /// The catalogue objects in the image as a transform of its sources places it, and up to `margin` arcseconds around.
@@ -229,6 +220,7 @@ impl<'a> Field<'a> {
             rms_arcsec,
             offset_arcsec: shift.offset_arcsec,
             rotation_degrees: shift.rotation_degrees,
+            log10_false: evidence.log10_false,
         })
     }
 
@@ -264,20 +256,51 @@ impl<'a> Field<'a> {
         let moved = self.apply(transform);
         let mirrored = self.nominal.is_mirrored() != (transform.determinant() < 0.0);
         let mut pairs = self.fitted_pairs(&match_nearest(&moved, &self.objects, radius));
-        let mut wcs = self.fit_pairs(&pairs, &moved, &self.objects, radius, mirrored)?;
+        let mut wcs =
+            self.fit_pairs(&pairs, &self.weights, (&moved, &self.objects), radius, mirrored)?;
         for _ in 0..2 {
             let (moved, objects) = self.in_plane_of(&wcs)?;
             pairs = self.fitted_pairs(&match_nearest(&moved, &objects, radius));
-            wcs = self.fit_pairs(&pairs, &moved, &objects, radius, mirrored)?;
+            let systematic = self.systematic_error(&pairs, &moved, &objects);
+            let weights = weights(&self.sources, &self.errors, systematic);
+            wcs = self.fit_pairs(&pairs, &weights, (&moved, &objects), radius, mirrored)?;
         }
         Some(wcs)
+    }
+
+    /// What the distances of the matches hold beyond the centroids' own errors: of the catalogue, and of the air. Measured on the
+    /// best quarter of the centroids.
+    fn systematic_error(
+        &self,
+        pairs: &[(usize, usize)],
+        moved: &[Point],
+        objects: &[Point],
+    ) -> f64 {
+        let mut measured: Vec<(f64, f64)> = pairs
+            .iter()
+            .filter(|&&(i, _)| !is_flagged(self.sources[i].1))
+            .map(|&(i, j)| {
+                let (u, v) = (moved[i].0 - objects[j].0, moved[i].1 - objects[j].1);
+                (self.errors[i], u * u + v * v)
+            })
+            .collect();
+        if measured.len() < MEASURED_ERROR_MATCHES {
+            return CATALOGUE_ERROR_ARCSEC;
+        }
+        measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+        measured.truncate(measured.len() / 4);
+        let middle = measured.len() / 2;
+        let error = measured[middle].0;
+        measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let variance = measured[middle].1 / MEDIAN_SQUARE - error * error;
+        variance.max(LEAST_ERROR_ARCSEC * LEAST_ERROR_ARCSEC).sqrt()
     }
 
     fn fit_pairs(
         &self,
         pairs: &[(usize, usize)],
-        moved: &[Point],
-        objects: &[Point],
+        weights: &[f64],
+        (moved, objects): (&[Point], &[Point]),
         radius: f64,
         mirrored: bool,
     ) -> Option<TangentPlane> {
@@ -293,7 +316,7 @@ impl<'a> Field<'a> {
             .map(|(&(i, j), _)| PixelSkyPair {
                 pixel: (self.sources[i].1.x, self.sources[i].1.y),
                 sky: self.catalogue[j].1.position,
-                weight: self.weights[i],
+                weight: weights[i],
             })
             .collect();
         if kept.len() < SIX_COEFFICIENTS_MINIMUM {
@@ -341,13 +364,22 @@ impl<'a> Field<'a> {
         let ([a, b], [d, e]) = (wcs.cd[0], wcs.cd[1]);
         let distortion = (a + parity * e).hypot(b - parity * d) * 3600.0 / self.scale;
         let scale = (wcs.scale_arcsec() / self.scale - 1.0).abs();
-        let near = shift.offset_arcsec <= 1.1 * parameters.maximum_offset_arcsec
-            && shift.rotation_degrees.abs() <= 1.1 * parameters.maximum_rotation_degrees
-            && wcs.is_mirrored() == self.nominal.is_mirrored();
         distortion <= MAXIMUM_DISTORTION
             && scale <= 1.25 * parameters.scale_tolerance
-            && (near || reach == Reach::Anywhere)
+            && shift.offset_arcsec <= 1.1 * parameters.maximum_offset_arcsec
+            && shift.rotation_degrees.abs() <= 1.1 * parameters.maximum_rotation_degrees
+            && (wcs.is_mirrored() == self.nominal.is_mirrored() || reach == Reach::Anywhere)
     }
+}
+
+/// 1 / variance of the sources' positions with what their errors do not hold, arcseconds.
+fn weights(sources: &[(usize, &Source)], errors: &[f64], systematic: f64) -> Vec<f64> {
+    let weight = |((_, source), error): (&(usize, &Source), &f64)| {
+        let systematic =
+            if is_flagged(source) { FLAGGED_ERROR_ARCSEC.max(systematic) } else { systematic };
+        1.0 / (error * error + systematic * systematic)
+    };
+    sources.iter().zip(errors).map(weight).collect()
 }
 
 fn is_flagged(source: &Source) -> bool {

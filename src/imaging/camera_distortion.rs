@@ -65,6 +65,25 @@ impl CameraDistortion {
         })
     }
 
+    /// What the header of a frame says of its own distortion: resting on no stars that are known.
+    pub fn stated(
+        camera: &str,
+        shape: (usize, usize),
+        reference_pixel: (f64, f64),
+        sip: SipDistortion,
+    ) -> Self {
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            camera: camera.to_owned(),
+            shape,
+            reference_pixel,
+            sip,
+            star_count: 0,
+            rms_pixels: 0.0,
+            date: UtcTime::from_unix_microseconds(0),
+        }
+    }
+
     /// Whether it is the distortion of a frame of this camera and shape.
     pub fn check(&self, camera: &str, shape: (usize, usize)) -> Result<(), CameraDistortionError> {
         if self.format_version != Self::FORMAT_VERSION {

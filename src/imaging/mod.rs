@@ -6,6 +6,7 @@
 pub mod alignment;
 pub mod aperture;
 mod astrometric_field;
+mod astrometric_search;
 pub mod astrometry;
 pub mod background;
 pub mod bad_pixels;
@@ -44,6 +45,7 @@ mod moments;
 mod neighbourhood;
 pub mod offset_vote;
 mod outlier;
+mod pair_vote;
 pub mod photon_transfer;
 mod plane_inversion;
 mod planes;

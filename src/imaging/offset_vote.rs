@@ -20,17 +20,6 @@ pub struct Stage {
     pub right: usize,
 }
 
-/// Short lists first: they are quick and, with lists of like depth, enough. Trails, cosmic rays and
-/// catalogues of another depth need longer ones.
-pub const STAGES: [Stage; 6] = [
-    Stage { left: 40, right: 60 },
-    Stage { left: 40, right: 200 },
-    Stage { left: 120, right: 200 },
-    Stage { left: 300, right: 120 },
-    Stage { left: 300, right: 600 },
-    Stage { left: 1000, right: 1500 },
-];
-
 /// A shift with its votes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OffsetCandidate {
@@ -161,6 +150,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
+    const STAGE: Stage = Stage { left: 40, right: 60 };
     const SEARCH: Search = Search {
         maximum_offset: 90.0,
         maximum_rotation_radians: 0.0175,
@@ -197,7 +187,7 @@ mod tests {
                 *stranger =
                     (random.random_range(-450.0..450.0), random.random_range(-450.0..450.0));
             }
-            let found = find(&left, &right, &SEARCH, STAGES[0]);
+            let found = find(&left, &right, &SEARCH, STAGE);
             let best = found[0].transform;
             let error = (best.c - shift.0).hypot(best.f - shift.1);
             assert!(error < 3.0, "seed {seed}: {error} of {found:?}");
@@ -206,10 +196,10 @@ mod tests {
 
     #[test]
     fn odd_input_gives_no_candidate() {
-        assert!(find(&[], &[], &SEARCH, STAGES[0]).is_empty());
+        assert!(find(&[], &[], &SEARCH, STAGE).is_empty());
         let nan = [(f64::NAN, f64::NAN); 30];
-        assert!(find(&nan, &nan, &SEARCH, STAGES[0]).is_empty());
+        assert!(find(&nan, &nan, &SEARCH, STAGE).is_empty());
         let broken = Search { maximum_offset: f64::INFINITY, ..SEARCH };
-        assert!(find(&[(0.0, 0.0)], &[(0.0, 0.0)], &broken, STAGES[0]).is_empty());
+        assert!(find(&[(0.0, 0.0)], &[(0.0, 0.0)], &broken, STAGE).is_empty());
     }
 }

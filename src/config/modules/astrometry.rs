@@ -1,14 +1,15 @@
 //! `astrometry.cfg`.
 
 use super::{InputAndOutput, ModuleConfig, read_module};
-use crate::config::{error::ConfigError, ini::Ini};
+use crate::config::{error::ConfigError, ini::Ini, path_map::ConfigPaths};
+use std::path::PathBuf;
 
 /// Matching of the sources with the local catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AstrometryConfig {
     /// How far the nominal centre of the image may be off, arcseconds.
     pub maximum_offset_arcsec: f64,
-    /// How far the nominal position angle may be off, degrees.
+    /// How far the nominal position angle may be off, degrees. A mirrored image is found in any case.
     pub maximum_rotation_degrees: f64,
     /// Relative tolerance on the nominal scale.
     pub scale_tolerance: f64,
@@ -18,18 +19,21 @@ pub struct AstrometryConfig {
     pub minimum_matches: usize,
     /// A larger residual per axis is no solution, arcseconds.
     pub maximum_rms_arcsec: f64,
+    /// File of a camera's distortion, or directory of several, as `gic distortion` writes them.
+    pub distortion: Option<PathBuf>,
     pub paths: InputAndOutput,
 }
 
 impl Default for AstrometryConfig {
     fn default() -> Self {
         Self {
-            maximum_offset_arcsec: 120.0,
-            maximum_rotation_degrees: 1.0,
-            scale_tolerance: 0.01,
+            maximum_offset_arcsec: 300.0,
+            maximum_rotation_degrees: 180.0,
+            scale_tolerance: 0.02,
             match_radius_arcsec: 1.5,
-            minimum_matches: 8,
+            minimum_matches: 6,
             maximum_rms_arcsec: 0.5,
+            distortion: None,
             paths: InputAndOutput::default(),
         }
     }
@@ -60,9 +64,27 @@ impl ModuleConfig for AstrometryConfig {
                 maximum_rms_arcsec: section
                     .number("maximum_rms_arcsec", 0.001, 60.0)?
                     .unwrap_or(defaults.maximum_rms_arcsec),
+                distortion: section.path("distortion")?,
                 paths: InputAndOutput::default(),
             })
         })?;
         Ok(Self { paths, ..parameters })
+    }
+}
+
+impl AstrometryConfig {
+    /// All paths that must exist and do not.
+    pub fn check_paths(&self) -> Vec<ConfigError> {
+        let missing = self
+            .distortion
+            .as_ref()
+            .and_then(|path| self.paths.origin.missing_path(super::PARAMETERS, "distortion", path));
+        self.paths.check_paths().into_iter().chain(missing).collect()
+    }
+}
+
+impl ConfigPaths for AstrometryConfig {
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        self.distortion.iter_mut().chain(self.paths.paths_mut()).collect()
     }
 }
