@@ -1,6 +1,6 @@
 //! Frames that no catalogue calibrates are brought to the scale of the first of them: clouds must not look like fading.
 //!
-//! Where thin cloud, scattered light or a flat field that does not fit make the scale change over the frame, it is a plane.
+//! The brightest stars make it: what neighbours add to faint ones changes with the seeing, and so would the scale. Where thin cloud, scattered light or a flat field that does not fit make the scale change over the frame, it is a plane.
 
 use super::measured_frame::{INSTRUMENTAL_ZERO_POINT, MeasuredFrame};
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
@@ -16,6 +16,10 @@ const MATCH_RADIUS_PIXELS: f64 = 2.0;
 /// Sources with less do not calibrate.
 const MINIMUM_SIGNAL_TO_NOISE: f64 = 20.0;
 const MINIMUM_STARS: usize = 3;
+/// Only stars with the first of these are taken, if they are enough, …
+const SIGNAL_TO_NOISE_STEPS: [f64; 3] = [100.0, 50.0, 25.0];
+/// … as many as this.
+const ENOUGH_STARS: usize = 10;
 /// What a catalogue's star must not have, neighbours, both frames have alike; what masks hide was put back.
 const UNFIT_FLAGS: u16 = SourceFlags::SATURATED | SourceFlags::TRUNCATED;
 /// A slope is looked for with as many stars, and believed if chance makes one as significant once in ten thousand frames.
@@ -83,6 +87,7 @@ pub fn relative_zero_point(
                 Some((star, frame.from_middle(measured.x, measured.y)))
             })
             .collect();
+    let stars = brightest(stars);
     let bare: Vec<CalibrationStar> = stars.iter().map(|(star, _)| *star).collect();
     let zero = fit(&bare, MINIMUM_STARS)?;
     let values: Vec<PlacedValue> = stars
@@ -99,6 +104,20 @@ pub fn relative_zero_point(
     let (value, slope) =
         plane.map_or((zero.value, (0.0, 0.0)), |plane| (plane.height, plane.slope));
     Some(RelativeZeroPoint { value, error: zero.error, slope })
+}
+
+/// Those bright on both frames, as bright as leaves enough of them.
+fn brightest(stars: Vec<(CalibrationStar, (f64, f64))>) -> Vec<(CalibrationStar, (f64, f64))> {
+    let signal_to_noise = |star: &CalibrationStar| {
+        (star.flux / star.flux_error).min(MAGNITUDES_PER_RELATIVE_ERROR / star.magnitude_error)
+    };
+    for least in SIGNAL_TO_NOISE_STEPS {
+        let is_bright = |each: &&(CalibrationStar, (f64, f64))| signal_to_noise(&each.0) >= least;
+        if stars.iter().filter(is_bright).count() >= ENOUGH_STARS {
+            return stars.into_iter().filter(|each| is_bright(&each)).collect();
+        }
+    }
+    stars
 }
 
 /// Zero point of the first frame where nothing calibrates it.

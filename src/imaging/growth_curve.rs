@@ -42,6 +42,8 @@ const LEAST_SIGNIFICANCE: f64 = 18.4;
 const LEAST_VARIATION: f64 = 0.004;
 /// Flat fields and shapes of pixels leave this much of a star's share.
 const LEAST_SHARE_ERROR: f64 = 0.003;
+/// A share that is known worse corrects nothing: in crowds neighbours of all stars are in the curve.
+const LARGEST_ERROR: f64 = 0.02;
 /// With fewer stars a variation over the frame is not looked for.
 const FEWEST_FOR_SLOPE: usize = 20;
 
@@ -157,7 +159,7 @@ fn curve_to(
     let share_error = share * (variance.sqrt() / last).hypot(TAIL_DOUBT * (1.0 - seen));
     let middle = ((planes.width as f64 - 1.0) / 2.0, (planes.height as f64 - 1.0) / 2.0);
     let gradient = gradient(&growths, &radii, middle).unwrap_or((0.0, 0.0));
-    (share.is_finite() && share > 0.05 && share <= 1.05 && share_error.is_finite()).then_some(
+    (share.is_finite() && share > 0.05 && share <= 1.05 && share_error <= LARGEST_ERROR).then_some(
         ApertureCorrection {
             share: share.min(1.0),
             share_error,

@@ -143,6 +143,7 @@ mod tests {
             first.unwrap().flux_electrons / (others.iter().sum::<f64>() / others.len() as f64)
         };
         assert!(of(&before) < 0.97, "{}", of(&before));
-        assert!((of(&after) - 1.0).abs() < 0.015, "{}", of(&after));
+        // The profile is known to a tenth, on the pixels that are put back.
+        assert!((of(&after) - 1.0).abs() < 0.03, "{}", of(&after));
     }
 }

@@ -6,8 +6,8 @@ use crate::config::{error::ConfigError, ini::Ini};
 /// Aperture photometry and zero point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhotometryConfig {
-    /// `aperture_radius`: radius of the photometric aperture, pixels; absent: the median full width at half maximum of
-    /// the stars of the image, at least 2.
+    /// `aperture_radius`: radius of the photometric aperture, pixels; absent: the diameter of half of a star's light on the image, in a
+    /// crowd the stars' full width at half maximum, at least 2.
     pub aperture_radius_pixels: Option<f64>,
     /// `match_radius`: distance within which a source is the catalogue star, arcseconds.
     pub match_radius_arcsec: f64,
