@@ -57,6 +57,7 @@ fn catalogue_of(frame: &RealFrame) -> Vec<CatalogueObject> {
             position: frame.coordinates.pixel_to_sky(source.x, source.y),
             magnitude: 30.0 - 2.5 * source.flux_electrons.log10(),
             magnitude_error: 0.05,
+            magnitudes: Vec::new(),
         })
         .collect()
 }
