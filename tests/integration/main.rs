@@ -7,7 +7,6 @@ mod command_line;
 mod house;
 mod isolation;
 mod night;
-mod real_astrometry;
 mod real_nights;
 mod security;
 mod service;
