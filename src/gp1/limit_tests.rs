@@ -188,7 +188,7 @@ fn with_noise_that_belongs_together() {
 
 #[test]
 fn on_a_steep_sky() {
-    // From 300 electrons at one corner to 1060 at the other: the limit is that of the middle of the frame.
+    // From 300 electrons at one corner to 875 at the other: the limit is that of the middle of the frame.
     check(&Scene { name: "steep", slope: 0.5, ..PLAIN }, 0.15, 0.3..=0.6);
 }
 
