@@ -55,10 +55,8 @@ pub fn run(arguments: CalibrateArguments) -> Result<(), Failure> {
     for master in &made.masters {
         println!("{}", master.path.display());
     }
-    for (path, reason) in &made.failed {
-        eprintln!("gic: {}: {reason}", path.display());
-    }
-    for reason in &made.missing {
+    // The reasons name their files.
+    for reason in made.failed.iter().map(|(_, reason)| reason).chain(&made.missing) {
         eprintln!("gic: {reason}");
     }
     let mut rejected = 0;
