@@ -79,10 +79,10 @@ impl FrameGroup {
         let mut timer = StepTimer::new(&record.identity.name);
         let (mut frame, reduced) = MeasuredFrame::read(context.store, record, paths)?;
         timer.done("read back");
-        if frame.zero_point.is_none() {
-            if let Some(zero) = self.zero_point_of(&frame) {
-                frame.calibrate_by(zero);
-            }
+        if frame.zero_point.is_none()
+            && let Some(zero) = self.zero_point_of(&frame)
+        {
+            frame.calibrate_by(zero);
         }
         if context.settings.steps.stacking {
             let background = background_of(&reduced.image, context.settings);

@@ -16,9 +16,11 @@ const OTHER_BAND_ERROR: f64 = 0.5;
 /// Where a catalogue gives no error of a colour.
 const UNSTATED_ERROR: f64 = 0.02;
 
+/// Bands, and the names and wavelengths of the bluer and the redder one of their colour.
+type BandsWithColour = (&'static [&'static str], [(&'static str, f64); 2]);
 /// For each band the colour that says most of it, and effective wavelengths of the two in nanometres (Tonry et al. 2012, ApJ 750, 99; Bessell 1990,
 /// PASP 102, 1181; Cohen et al. 2003, AJ 126, 1090; Riello et al. 2021, A&A 649, A3; Høg et al. 2000, A&A 355, L27).
-const COLOURS: [(&[&str], [(&str, f64); 2]); 8] = [
+const COLOURS: [BandsWithColour; 8] = [
     (&["u", "g", "r"], [("g", 481.0), ("r", 617.0)]),
     (&["i"], [("r", 617.0), ("i", 752.0)]),
     (&["z"], [("i", 752.0), ("z", 866.0)]),

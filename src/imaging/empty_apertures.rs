@@ -164,7 +164,7 @@ impl Taken {
 /// How far from its centre a source has light.
 fn reach_of(source: &Source, reach_rms: f64) -> f64 {
     let (major, minor) =
-        (source.semi_major_pixels.max(0.5), source.semi_minor_pixels.max(0.5).min(1e3));
+        (source.semi_major_pixels.max(0.5), source.semi_minor_pixels.clamp(0.5, 1e3));
     // The isophote as an ellipse of the shape of the moments.
     let isophote = (source.pixel_count as f64 / std::f64::consts::PI * major / minor).sqrt();
     // The isophotes of saturated stars end far inside their wings.
