@@ -133,6 +133,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--degree", type=int, default=1, help="of SCAMP's polynomial")
     parser.add_argument("--work", type=pathlib.Path)
+    parser.add_argument("--markdown", type=pathlib.Path, help="write the table to this file as well")
     options = parser.parse_args()
     work = options.work or pathlib.Path(tempfile.mkdtemp(prefix="astrometry-"))
     work.mkdir(parents=True, exist_ok=True)
@@ -161,14 +162,23 @@ def main():
         "gic": wcs_of(cards["crval"], cards["crpix"], cards["cd"]),
         "scamp": WCS(header),
     }
-    print(f"{options.side}², {options.stars} stars, seed {options.seed}; {report['matches']} matched by gic")
+    version = subprocess.run(["scamp", "--version"], capture_output=True, text=True).stdout.split("(")[0].strip()
+    lines = [
+        f"{options.side}², {options.stars} stars, {report['matches']} matched by gic, best of {options.repeat}; degree {options.degree}", "",
+        "| tool | seconds | of one processor | against gic | error of the solution, mas | residual of the detections, mas |", "|---|---|---|---|---|---|",
+    ]
+    names = {"gic": "gic, reading and solution", "scamp": version}
     for name, wcs in solutions.items():
         result = figures(wcs, truth, options.side, stars)
-        print(
-            f"{name:6} wall {best[name, 'wall']:.4f} s, processor {best[name, 'processor']:.4f} s; "
-            f"error {result['error_mas']:.2f} mas, residual {result['residual_mas']:.2f} mas"
+        ratio = best[name, "processor"] / best["gic", "processor"]
+        lines.append(
+            f"| {names[name]} | {best[name, 'wall']:.4f} | {best[name, 'processor']:.4f} | {ratio:.1f} | {result['error_mas']:.2f} | {result['residual_mas']:.2f} |"
         )
-    print(f"gic    solution alone {best['gic, solution alone']:.4f} s; ratio {best['scamp', 'processor'] / best['gic', 'processor']:.1f} in processor time")
+    lines.append(f"| gic, the solution alone | {best['gic, solution alone']:.4f} | | | | |")
+    text = "\n".join(lines)
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -56,10 +56,17 @@ fn filter_rows(
             ready += 1;
         }
         sum_weight.fill(0.0);
-        for near in row.saturating_sub(reach)..height.min(row + reach + 1) {
+        let first = row.saturating_sub(reach);
+        for near in first..height.min(row + reach + 1) {
             let tap = near + reach - row;
             let slot = (near % ring_rows) * width;
-            accumulate(output, &ring_signal[slot..slot + width], kernel[tap]);
+            let signal = &ring_signal[slot..slot + width];
+            if near == first {
+                // Fresh memory is written before it is read: reading it first would map it twice.
+                assign(output, signal, kernel[tap]);
+            } else {
+                accumulate(output, signal, kernel[tap]);
+            }
             accumulate(&mut sum_weight, &ring_weight[slot..slot + width], squared[tap]);
         }
         for (value, &weight) in output.iter_mut().zip(&sum_weight) {
@@ -100,6 +107,12 @@ fn convolve(input: &[f32], kernel: &[f32], output: &mut [f32]) {
     output.fill(0.0);
     for (tap, &value) in kernel.iter().enumerate() {
         accumulate(output, &input[tap..], value);
+    }
+}
+
+fn assign(product: &mut [f32], values: &[f32], factor: f32) {
+    for (product, &value) in product.iter_mut().zip(values) {
+        *product = factor * value;
     }
 }
 
