@@ -12,14 +12,18 @@ use super::workspace::{component, write_atomically};
 use crate::fits::{FitsStore, keywords::KeywordMap};
 use crate::imaging::camera_distortion::CameraDistortion;
 use crate::imaging::distortion_fit::{DistortionFitError, fit_sip};
+use crate::imaging::statistics::median_and_deviation;
 use crate::imaging::wcs::{PixelSkyPair, TangentPlane};
 use crate::model::{FrameKeywords, ObjectKind, SourceFlags, UtcTime};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Stars fainter than this many times their noise do not teach.
 const LEAST_SIGNAL_TO_NOISE: f64 = 20.0;
 /// Residuals beyond this many standard deviations are of wrong pairs.
 const CLIP_SIGMA: f64 = 4.0;
+/// Stars a distortion was not learned from must lie nearer to their places by it than by a plane, by this share of the median distance.
+const LEAST_GAIN: f64 = 0.05;
 /// The ending of the files.
 const ENDING: &str = "json";
 const MAXIMUM_BYTES: u64 = 1 << 20;
@@ -102,7 +106,8 @@ pub fn write(directory: &Path, learned: &CameraDistortion) -> Result<PathBuf, Gp
 /// polynomial of degree `order`. Frames that were not solved teach nothing.
 ///
 /// # Errors
-/// [`Gp1Error::Input`] for frames of several cameras, none solved, or stars that give no sound fit.
+/// [`Gp1Error::Input`] for frames of several cameras, none solved, stars that give no sound fit, or a distortion that stars it was not learned from do not
+/// confirm: the errors of a catalogue are the same in every frame, and would be taken for one.
 pub fn learn(
     store: &dyn FitsStore,
     keywords: &KeywordMap,
@@ -127,7 +132,7 @@ pub fn learn(
             shape,
             common: plane,
             date: record.keywords.date_obs,
-            pairs: Vec::new(),
+            stars: Vec::new(),
         });
         if (camera.as_str(), shape) != (lesson.camera.as_str(), lesson.shape) {
             let what = format!("{} is of another camera or size than the first", path.display());
@@ -140,7 +145,9 @@ pub fn learn(
         lesson.add(&plane, &read_sources(store, &table)?);
     }
     let lesson = lesson.ok_or_else(|| wrong("none of the frames is solved".into()))?;
-    lesson.learned(order).map_err(|error| wrong(error.to_string()))
+    let learned = lesson.learned(order).map_err(|error| wrong(error.to_string()))?;
+    lesson.confirm(order).map_err(wrong)?;
+    Ok(learned)
 }
 
 /// `<frame>_sources.fits` beside `<frame>_reduced.fits`.
@@ -156,7 +163,8 @@ struct Lesson {
     /// The plane of the first frame: the sky of the others is carried to it.
     common: TangentPlane,
     date: UtcTime,
-    pairs: Vec<PixelSkyPair>,
+    /// The name in the catalogue, and where it was.
+    stars: Vec<(String, PixelSkyPair)>,
 }
 
 impl Lesson {
@@ -176,13 +184,51 @@ impl Lesson {
             // Where the star would be on a camera without distortion, and what the first frame would call that place.
             let Some((x, y)) = plane.sky_to_pixel(object.position) else { continue };
             let sky = self.common.pixel_to_sky(x, y);
-            self.pairs.push(PixelSkyPair { pixel: (source.x, source.y), sky, weight: 1.0 });
+            let pair = PixelSkyPair { pixel: (source.x, source.y), sky, weight: 1.0 };
+            self.stars.push((object.id.clone(), pair));
         }
     }
 
+    fn middle(&self) -> (f64, f64) {
+        ((self.shape.1 as f64 - 1.0) / 2.0, (self.shape.0 as f64 - 1.0) / 2.0)
+    }
+
+    /// Learns from half of the stars and looks at the other half, and the other way round. What speaks against the distortion, if
+    /// anything does.
+    fn confirm(&self, order: usize) -> Result<(), String> {
+        let names: BTreeSet<&str> = self.stars.iter().map(|(name, _)| name.as_str()).collect();
+        let second: BTreeSet<&str> = names.iter().skip(1).step_by(2).copied().collect();
+        let halves: [Vec<PixelSkyPair>; 2] = [false, true].map(|is_second| {
+            let of_half =
+                self.stars.iter().filter(|(name, _)| second.contains(name.as_str()) == is_second);
+            of_half.map(|(_, pair)| *pair).collect()
+        });
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for (taught, asked) in [(&halves[0], &halves[1]), (&halves[1], &halves[0])] {
+            let fit = fit_sip(taught, self.middle(), order, CLIP_SIGMA)
+                .map_err(|error| format!("half of the stars: {error}"))?;
+            let plane = TangentPlane::fit(taught, self.middle())
+                .ok_or_else(|| "half of the stars make no plane".to_owned())?;
+            for PixelSkyPair { pixel, sky, .. } in asked {
+                let distance = |(x, y): (f64, f64)| (x - pixel.0).hypot(y - pixel.1);
+                with.extend(fit.coordinates.sky_to_pixel(*sky).ok().map(distance));
+                without.extend(plane.sky_to_pixel(*sky).map(distance));
+            }
+        }
+        let median = |distances: &[f64]| median_and_deviation(distances).map_or(0.0, |pair| pair.0);
+        let (with, without) = (median(&with), median(&without));
+        if with < (1.0 - LEAST_GAIN) * without {
+            return Ok(());
+        }
+        Err(format!(
+            "{} stars show no distortion: those that were left out lie {with:.4} pixels from their places by it, {without:.4} by a plane",
+            names.len()
+        ))
+    }
+
     fn learned(&self, order: usize) -> Result<CameraDistortion, DistortionFitError> {
-        let middle = ((self.shape.1 as f64 - 1.0) / 2.0, (self.shape.0 as f64 - 1.0) / 2.0);
-        let fit = fit_sip(&self.pairs, middle, order, CLIP_SIGMA)?;
+        let pairs: Vec<PixelSkyPair> = self.stars.iter().map(|(_, pair)| *pair).collect();
+        let fit = fit_sip(&pairs, self.middle(), order, CLIP_SIGMA)?;
         CameraDistortion::learned(&self.camera, self.shape, &fit, self.date)
             .ok_or(DistortionFitError::Degenerate)
     }
@@ -243,7 +289,7 @@ mod tests {
             shape: SHAPE,
             common: frames[0].closest_plane(SHAPE).unwrap(),
             date: UtcTime::from_unix_microseconds(1_700_000_000_000_000),
-            pairs: Vec::new(),
+            stars: Vec::new(),
         };
         for frame in &frames {
             lesson.add(&frame.closest_plane(SHAPE).unwrap(), &field(frame, random).0);
@@ -282,6 +328,33 @@ mod tests {
         let (with, without) = (worst(Some(&learned)), worst(None));
         assert!(with.0 < 0.03 && with.1 > 380, "{with:?}");
         assert!(without.0 > 1.0, "the plane alone: {without:?}");
+    }
+
+    #[test]
+    fn the_errors_of_a_catalogue_are_not_taken_for_a_distortion() {
+        let mut random = ChaCha8Rng::seed_from_u64(13);
+        let real = camera(3, &mut random);
+        assert_eq!(lesson(&real, &mut random).confirm(3), Ok(()));
+
+        // Sixty frames of one field on a perfect camera: 100 stars, each with the same error every time.
+        let plane = real.closest_plane(SHAPE).unwrap();
+        let perfect: WorldCoordinates = plane.into();
+        let stars = stars(&perfect, 100, 0.1, &mut random);
+        let lesson = Lesson {
+            camera: "C1".into(),
+            shape: SHAPE,
+            common: plane,
+            date: UtcTime::from_unix_microseconds(0),
+            stars: (0..60)
+                .flat_map(|_| {
+                    stars.iter().enumerate().map(|(name, pair)| (name.to_string(), *pair))
+                })
+                .collect(),
+        };
+        let fit = lesson.learned(3).unwrap();
+        assert!(fit.star_count > 5000);
+        let complaint = lesson.confirm(3).unwrap_err();
+        assert!(complaint.starts_with("100 stars show no distortion"), "{complaint}");
     }
 
     #[test]
