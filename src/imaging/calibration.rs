@@ -168,7 +168,9 @@ const SKY_SAMPLE: usize = 1 << 18;
 /// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
 fn mark_bleeding(inputs: &ReductionInputs<'_>, mask: &mut Mask) {
     let step = inputs.raw.len().div_ceil(SKY_SAMPLE).max(1);
-    let mut sample: Vec<f32> = inputs.raw.iter().step_by(step).copied().collect();
+    let raw = inputs.raw.as_standard_layout();
+    let values = raw.as_slice().unwrap_or_default();
+    let mut sample: Vec<f32> = values.iter().step_by(step).copied().collect();
     let sky = statistics::median_in_place(&mut sample).unwrap_or(0.0);
     let mut saturated: Vec<(usize, usize)> = mask
         .indexed_iter()
