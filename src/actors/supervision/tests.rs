@@ -333,6 +333,9 @@ async fn hanging_again_and_again_escalates() {
     let policy = ChildPolicy { maximum_restarts: 1, ..impatient() };
     let bench = bench(policy, false);
     let mut escalations = bench.supervision.escalations();
+    let starts = bench.starts.clone();
+    // A hang asked for before there is an actor would be counted as one with the next.
+    until(move || starts.load(Ordering::SeqCst) == 1).await;
     for _ in 0..2 {
         let life = bench.starts.load(Ordering::SeqCst);
         bench.supervision.request("adder", Fault::Hang, 0).unwrap();
@@ -343,7 +346,8 @@ async fn hanging_again_and_again_escalates() {
         })
         .await;
     }
-    escalations.changed().await.unwrap();
+    let changed = tokio::time::timeout(Duration::from_secs(10), escalations.changed()).await;
+    changed.expect("an escalation").unwrap();
     let escalation = escalations.borrow().clone().unwrap();
     assert!(matches!(escalation.last_cause, ExitReason::Hung { .. }), "{escalation}");
 }
