@@ -287,6 +287,16 @@ pub(super) fn header_bytes(records: &[Record]) -> Vec<u8> {
     bytes
 }
 
+/// The header of an HDU with its two sums (FITS Standard 4.0, Appendix J.3). The layout ends its cards with CHECKSUM and DATASUM.
+pub(super) fn summed_header(records: &[Record], data_sum: u32) -> Vec<u8> {
+    let mut records = records[..records.len().saturating_sub(2)].to_vec();
+    let place = records.len();
+    records.extend([checksum_record(checksum::UNSET), datasum_record(data_sum)]);
+    let sum = checksum::accumulate(data_sum, &header_bytes(&records));
+    records[place] = checksum_record(&checksum::encode(sum));
+    header_bytes(&records)
+}
+
 /// The CHECKSUM card. Its comment bears no date, unlike cfitsio's: the same content must give the same file.
 pub(super) fn checksum_record(value: &str) -> Record {
     value_record("CHECKSUM", &CardValue::Text(value.to_owned()), "HDU checksum")

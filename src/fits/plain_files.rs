@@ -3,7 +3,7 @@
 //! What is written is what both engines write, byte for byte. What is read is what they read; anything but plain images of the usual
 //! pixels is left to cfitsio.
 
-use super::card_format::{RECORD_LENGTH, Record};
+use super::card_format::RECORD_LENGTH;
 use super::cfitsio::Cfitsio;
 use super::layout::{self, NewData, NewHdu, PlanePlace};
 use super::replacement::{self, Durability};
@@ -14,19 +14,15 @@ use super::{
     CardValue, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, PlanePixels,
     ReadPlane, checksum,
 };
+use crate::imaging::{bands, image::row_major};
 use ndarray::Array2;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread;
 
 /// Bytes converted at once: they stay in the cache between their conversion and the system call.
 const PIECE: usize = 1 << 18;
-/// More threads gain nothing: memory is the limit.
-const MOST_THREADS: usize = 4;
-/// Fewer bytes are not worth a thread.
-const FEWEST_BYTES: usize = 1 << 22;
 
 /// Files of this program, and such as they.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +48,6 @@ fn refused(path: &Path, what: String) -> FitsError {
     FitsError::Write { path: path.to_owned(), what }
 }
 
-fn thread_count(bytes: usize) -> usize {
-    let cores = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
-    cores.min((bytes / FEWEST_BYTES).max(1))
-}
-
 fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> io::Result<()> {
     let file = File::options().write(true).create_new(true).open(path)?;
     let mut place = 0;
@@ -68,7 +59,7 @@ fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> io::Result<()> {
             let fill = vec![0; (end - data_start - length) as usize];
             file.write_all_at(&fill, data_start + length)?;
         }
-        file.write_all_at(&summed_header(hdu.records.clone(), data_sum), place)?;
+        file.write_all_at(&layout::summed_header(&hdu.records, data_sum), place)?;
         place = end;
     }
     Ok(())
@@ -77,17 +68,6 @@ fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> io::Result<()> {
 /// Bytes of a header of so many cards and END.
 fn padded_header(cards: usize) -> u64 {
     padded(((cards + 1) * RECORD_LENGTH) as u64)
-}
-
-/// The header with its two sums (FITS Standard 4.0, Appendix J.3). The layout ends its cards with CHECKSUM and DATASUM.
-fn summed_header(mut records: Vec<Record>, data_sum: u32) -> Vec<u8> {
-    records.truncate(records.len().saturating_sub(2));
-    records.extend([layout::checksum_record(checksum::UNSET), layout::datasum_record(data_sum)]);
-    let sum = checksum::accumulate(data_sum, &layout::header_bytes(&records));
-    if let Some(card) = records.iter_mut().rev().nth(1) {
-        *card = layout::checksum_record(&checksum::encode(sum));
-    }
-    layout::header_bytes(&records)
 }
 
 /// Writes the data from `start` on; their checksum, and how many bytes they are.
@@ -120,9 +100,9 @@ fn write_data(file: &File, start: u64, data: NewData<'_>) -> io::Result<(u32, u6
     }
 }
 
-fn row_major<T: Copy>(plane: &Array2<T>) -> std::borrow::Cow<'_, [T]> {
-    let copied = || plane.iter().copied().collect();
-    plane.as_slice().map_or_else(copied, std::borrow::Cow::Borrowed)
+/// Of so many pixels in pieces the share of a core: whole pieces.
+fn share(pixels: usize, pixels_per_piece: usize) -> usize {
+    bands::rows_per_band(pixels.div_ceil(pixels_per_piece), pixels_per_piece) * pixels_per_piece
 }
 
 /// Converts and writes pixels, shared out among the cores; their checksum, and how many bytes they are.
@@ -132,8 +112,7 @@ fn write_pixels<T: Copy + Sync, const N: usize>(
     pixels: &[T],
     convert: impl Fn(T, &mut [u8; N]) + Sync,
 ) -> io::Result<(u32, u64)> {
-    let pieces = pixels.len().div_ceil(PIECE / N);
-    let share = pieces.div_ceil(thread_count(pixels.len() * N)).max(1) * (PIECE / N);
+    let share = share(pixels.len(), PIECE / N);
     let work = |(number, values): (usize, &[T])| -> io::Result<u32> {
         let mut place = start + (number * share * N) as u64;
         let mut bytes = vec![0; PIECE.min(values.len() * N)];
@@ -150,31 +129,13 @@ fn write_pixels<T: Copy + Sync, const N: usize>(
         }
         Ok(sum)
     };
-    let sums = in_threads(pixels.chunks(share).enumerate().collect(), work);
+    let sums = bands::each(pixels.chunks(share).enumerate().collect(), work);
     let mut total = 0;
     for sum in sums {
         // A share begins at a multiple of four bytes: sums of its words add up.
         total = checksum::accumulate(total, &sum?.to_be_bytes());
     }
     Ok((total, (pixels.len() * N) as u64))
-}
-
-/// Does the jobs at the same time, the first one on this thread.
-fn in_threads<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
-    let mut jobs = jobs.into_iter();
-    let Some(first) = jobs.next() else { return Vec::new() };
-    thread::scope(|scope| {
-        let work = &work;
-        let others: Vec<_> = jobs.map(|job| scope.spawn(move || work(job))).collect();
-        let mut results = vec![work(first)];
-        for other in others {
-            match other.join() {
-                Ok(result) => results.push(result),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    })
 }
 
 /// How the pixels of an image lie in the file, of those that are read here.
@@ -231,8 +192,7 @@ fn read_pixels<T: Copy + Default + Send, const N: usize>(
 ) -> io::Result<Array2<T>> {
     let count = shape.0 * shape.1;
     let mut pixels = vec![T::default(); count];
-    let pieces = count.div_ceil(PIECE / N);
-    let share = pieces.div_ceil(thread_count(count * N)).max(1) * (PIECE / N);
+    let share = share(count, PIECE / N);
     let work = |(number, values): (usize, &mut [T])| -> io::Result<()> {
         let mut place = hdu.data_start + (number * share * N) as u64;
         let mut bytes = vec![0; PIECE.min(values.len() * N)];
@@ -247,7 +207,7 @@ fn read_pixels<T: Copy + Default + Send, const N: usize>(
         }
         Ok(())
     };
-    for outcome in in_threads(pixels.chunks_mut(share).enumerate().collect(), work) {
+    for outcome in bands::each(pixels.chunks_mut(share).enumerate().collect(), work) {
         outcome?;
     }
     Array2::from_shape_vec(shape, pixels)
@@ -332,9 +292,9 @@ impl FitsStore for PlainFiles {
         let records = layout::plane_records(&hdu.name, header, form, shape, place)
             .map_err(|what| refused(path, what))?;
         replacement::replace(path, self.durability, |temporary| {
-            let copy = || -> io::Result<()> {
+            let mut copy = || -> io::Result<()> {
                 let mut new = File::options().write(true).create_new(true).open(temporary)?;
-                new.write_all(&summed_header(records, data_sum))?;
+                new.write_all(&layout::summed_header(&records, data_sum))?;
                 file.seek(SeekFrom::Start(hdu.data_start))?;
                 io::copy(&mut file, &mut new).map(drop)
             };

@@ -238,14 +238,7 @@ fn write(path: &Path, hdus: &[NewHdu<'_>]) -> Result<(), FitsError> {
 fn hdu_bytes(hdu: &NewHdu<'_>) -> Vec<u8> {
     let data = hdu.data.bytes();
     let data_sum = checksum::accumulate(0, &data);
-    let mut records = hdu.records.clone();
-    // The layout ends its cards with CHECKSUM and DATASUM.
-    records.truncate(records.len().saturating_sub(2));
-    records.extend([layout::checksum_record(checksum::UNSET), layout::datasum_record(data_sum)]);
-    let sum = checksum::accumulate(data_sum, &layout::header_bytes(&records));
-    let place = records.len() - 2;
-    records[place] = layout::checksum_record(&checksum::encode(sum));
-    let mut bytes = layout::header_bytes(&records);
+    let mut bytes = layout::summed_header(&hdu.records, data_sum);
     bytes.extend(data);
     bytes.resize(bytes.len().next_multiple_of(BLOCK_LENGTH), 0);
     bytes

@@ -4,11 +4,10 @@ use super::error::Gp1Error;
 use super::frame_input::sha256_of;
 use super::masters_in_force::{LoadedMaster, MastersInForce};
 use crate::fits::FitsStore;
-use crate::imaging::{Image, statistics::median_in_place};
+use crate::imaging::{Image, bands, statistics::median_in_place};
 use crate::model::{FrameKeywords, Master, MasterKind, MasterStatistics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 /// The files, as `[Calibration]` of `reduction.cfg` has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,24 +32,12 @@ impl NamedMasters {
             (MasterKind::Dark, &files.dark),
             (MasterKind::Flat, &files.flat),
         ];
-        let loaded = thread::scope(|scope| {
-            let loads: Vec<_> = named
-                .into_iter()
-                .filter_map(|(kind, path)| Some((kind, path.as_ref()?)))
-                .map(|(kind, path)| {
-                    let load = move || {
-                        let plane = read_plane(store, kind, path)?;
-                        Ok((kind, path.clone(), sha256_of(path)?, Arc::new(plane)))
-                    };
-                    scope.spawn(load)
-                })
-                .collect();
-            loads
-                .into_iter()
-                .map(|load| load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect::<Result<Vec<_>, Gp1Error>>()
+        let named = named.into_iter().filter_map(|(kind, path)| Some((kind, path.as_ref()?)));
+        let loaded = bands::each(named.collect(), |(kind, path)| {
+            let plane = read_plane(store, kind, path)?;
+            Ok((kind, path.clone(), sha256_of(path)?, Arc::new(plane)))
         });
-        Ok(Self { planes: loaded? })
+        Ok(Self { planes: loaded.into_iter().collect::<Result<_, Gp1Error>>()? })
     }
 
     pub fn is_empty(&self) -> bool {

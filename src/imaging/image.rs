@@ -1,5 +1,7 @@
 //! Images, masks, and the three planes that travel together.
 
+use std::borrow::Cow;
+
 use ndarray::Array2;
 
 /// A plane of 32-bit floats, `[row, column]`.
@@ -20,6 +22,11 @@ pub mod mask_bits {
     pub const NO_DATA: u8 = 8;
     /// Cosmic ray or trail.
     pub const COSMIC: u8 = 16;
+}
+
+/// The values of a plane row after row: as they lie where they lie so, which is nearly always, else a copy.
+pub(crate) fn row_major<T: Copy>(plane: &Array2<T>) -> Cow<'_, [T]> {
+    plane.as_slice().map_or_else(|| plane.iter().copied().collect(), Cow::Borrowed)
 }
 
 /// A reduced image: electrons, variance in electrons², mask. All three have one shape.

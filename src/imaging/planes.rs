@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::Array2;
-
-use super::{CalibratedImage, background::Background, mask_bits};
+use super::{CalibratedImage, background::Background, image::row_major, mask_bits};
 
 /// Mask bits of pixels that hold no light of the sky. Saturated pixels are kept: they are bright, if not exact.
 pub(super) const UNUSABLE: u8 = mask_bits::BAD | mask_bits::NO_DATA | mask_bits::COSMIC;
@@ -132,10 +130,6 @@ impl<'a> Planes<'a> {
     ) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         (span(y, radius, self.height), span(x, radius, self.width))
     }
-}
-
-fn row_major<T: Copy>(plane: &Array2<T>) -> Cow<'_, [T]> {
-    plane.as_slice().map_or_else(|| plane.iter().copied().collect(), Cow::Borrowed)
 }
 
 /// To which detection each pixel belongs. Empty: to none.

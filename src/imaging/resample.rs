@@ -1,6 +1,6 @@
 //! Lanczos-3 resampling with variance and mask (Duchon 1979, J. Appl. Meteor. 18, 1016).
 
-use super::image::mask_bits;
+use super::image::{mask_bits, row_major};
 use super::{CalibratedImage, Image, Mask, bands};
 use ndarray::Array2;
 use std::borrow::Cow;
@@ -276,14 +276,6 @@ impl<'a> Planes<'a> {
             return Resampled { bits: bits | mask_bits::NO_DATA, ..NOTHING };
         }
         Resampled { value: value / good, variance: noise / (good * good), bits }
-    }
-}
-
-/// The plane's pixels row by row, without a copy where they lie so in memory.
-fn row_major(plane: &Image) -> Cow<'_, [f32]> {
-    match plane.as_slice() {
-        Some(pixels) => Cow::Borrowed(pixels),
-        None => Cow::Owned(plane.iter().copied().collect()),
     }
 }
 
