@@ -227,8 +227,9 @@ def extraction(work, gic, repeat, rows, reduced, truth, size):
         rows.append(("extraction", f"sep {sep.__version__}", seconds, judged(table, truth, size)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options(documentation):
+    """The options that all scripts of this kind have; more may be added."""
+    parser = argparse.ArgumentParser(description=documentation.splitlines()[0])
     parser.add_argument("--gic", default="target/release/gic")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--stars", type=int, default=3000)
@@ -237,10 +238,27 @@ def main():
     parser.add_argument("--work", help="directory to work in; kept")
     parser.add_argument("--markdown", help="write the table to this file as well")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    gic = pathlib.Path(arguments.gic).resolve()
-    work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="gic-compare-")).resolve()
+    return parser
+
+
+def places(arguments, prefix):
+    """The program and the directory to work in."""
+    work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix=prefix)).resolve()
     work.mkdir(parents=True, exist_ok=True)
+    return pathlib.Path(arguments.gic).resolve(), work
+
+
+def tell(arguments, lines, records):
+    """Prints the table, or the records as JSON, and writes the table where it was asked for."""
+    text = "\n".join(lines)
+    print(json.dumps(records, indent=1) if arguments.json else text)
+    if arguments.markdown:
+        pathlib.Path(arguments.markdown).write_text(text + "\n")
+
+
+def main():
+    arguments = options(__doc__).parse_args()
+    gic, work = places(arguments, "gic-compare-")
     truth = make(work, arguments.size, arguments.stars, arguments.seed)
     rows = []
     reduced = reduction(work, gic, arguments.repeat, rows)
@@ -254,14 +272,7 @@ def main():
     ]
     for step, name, seconds, accuracy in rows:
         lines.append(f"| {step} | {name} | {seconds:.3f} | {seconds / ours[step]:.2f} | {accuracy} |")
-    text = "\n".join(lines)
-    if arguments.json:
-        keys = ("step", "tool", "seconds", "accuracy")
-        print(json.dumps([dict(zip(keys, row)) for row in rows], indent=1))
-    else:
-        print(text)
-    if arguments.markdown:
-        pathlib.Path(arguments.markdown).write_text(text + "\n")
+    tell(arguments, lines, [dict(zip(("step", "tool", "seconds", "accuracy"), row)) for row in rows])
 
 
 if __name__ == "__main__":

@@ -9,22 +9,18 @@ included; its default, the mean clipped at 4 robust deviations), astropy with bo
 and median absolute deviation, as its manual has it), SWarp's CLIPPED if it is installed (of unpacked frames). Whole commands are timed for
 programs, calls for libraries (imports not); the tools take turns, and the best of --repeat counts. --threads 1 holds gic to one core. The
 residual is the root mean square of master less truth. Needs numpy and astropy; the others are used where they are there, and named where
-they are not. `--stars` is taken for the sake of the other scripts: there are none in bias frames.
+they are not. `--stars` says nothing here: there are none in bias frames.
 """
 
-import argparse
-import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import numpy as np
 from astropy.io import fits
 
-from compare import command, version
+from compare import command, options, places, tell, version
 
 LEVEL, READ_NOISE, HITS = 600.0, 1.29, 2e-5
 
@@ -106,21 +102,11 @@ def tools(work, gic, paths, threads):
 def main():
     import time
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gic", default="target/release/gic")
-    parser.add_argument("--size", type=int, default=2048)
+    parser = options(__doc__)
     parser.add_argument("--frames", type=int, default=10)
-    parser.add_argument("--stars", type=int, default=0, help="not used")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, choices=(1, 2), default=2)
-    parser.add_argument("--work", help="directory to work in; kept")
-    parser.add_argument("--markdown", help="write the table to this file as well")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    gic = pathlib.Path(arguments.gic).resolve()
-    work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="gic-masters-")).resolve()
-    work.mkdir(parents=True, exist_ok=True)
+    gic, work = places(arguments, "gic-masters-")
     truth, paths = make(work, arguments.size, arguments.frames, arguments.seed)
     found = tools(work, gic, paths, arguments.threads)
     seconds = {name: [] for name in found}
@@ -144,13 +130,7 @@ def main():
     ]
     for name, wall, cpu, residual, what in rows:
         lines.append(f"| {name} | {wall:.3f} | {wall / ours[1]:.2f} | {cpu:.2f} | {cpu / ours[2]:.2f} | {residual:.4f} | {what} |")
-    text = "\n".join(lines)
-    if arguments.json:
-        print(json.dumps([dict(zip(("tool", "seconds", "cpu_seconds", "residual", "settings"), row)) for row in rows], indent=1))
-    else:
-        print(text)
-    if arguments.markdown:
-        pathlib.Path(arguments.markdown).write_text(text + "\n")
+    tell(arguments, lines, [dict(zip(("tool", "seconds", "cpu_seconds", "residual", "settings"), row)) for row in rows])
 
 
 if __name__ == "__main__":

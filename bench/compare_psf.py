@@ -11,15 +11,11 @@ the median over bright lone stars of the reduced one of their windows, that of P
 stars of more than 100 000 electrons about the truth, and centroids as they are in the tables. Needs numpy, scipy and astropy.
 """
 
-import argparse
-import json
 import math
 import os
-import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 
 import numpy as np
@@ -27,7 +23,7 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 
 import compare
-from compare import command
+from compare import command, options, places, tell
 
 FWHM, BETA = compare.FWHM, compare.BETA
 # Two magnitudes deeper than there: of 3000 stars two in three are found, and one in ten shows more than the photons' noise.
@@ -85,20 +81,10 @@ def judged(table, truth, size):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gic", default="target/release/gic")
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--stars", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser = options(__doc__)
     parser.add_argument("--varying", action="store_true", help="a profile that varies over the frame")
-    parser.add_argument("--work", help="directory to work in; kept")
-    parser.add_argument("--markdown", help="write the table to this file as well")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    gic = pathlib.Path(arguments.gic).resolve()
-    work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="gic-psf-")).resolve()
-    work.mkdir(parents=True, exist_ok=True)
+    gic, work = places(arguments, "gic-psf-")
     compare.ZERO_POINT = ZERO_POINT
     if arguments.varying:
         compare.stars_light = varying_light
@@ -189,13 +175,7 @@ def main():
             f"| {name} | {wall:.3f} | {wall / seconds:.2f} | {busy:.2f} | {busy / cpu:.2f} | {figures['chi_square']:.3f} | {figures['scatter_mmag']:.2f}, {figures['rms_mmag']:.2f} "
             f"({figures['photons_mmag']:.2f}) | {figures['offset_mmag']:+.2f} | {figures['centroid']:.4f} | {figures['stars']} | {what} |"
         )
-    text = "\n".join(lines)
-    if arguments.json:
-        print(json.dumps([dict(tool=row[0], seconds=row[1], cpu_seconds=row[2], what=row[4], **row[3]) for row in rows], indent=1))
-    else:
-        print(text)
-    if arguments.markdown:
-        pathlib.Path(arguments.markdown).write_text(text + "\n")
+    tell(arguments, lines, [dict(tool=row[0], seconds=row[1], cpu_seconds=row[2], what=row[4], **row[3]) for row in rows])
 
 
 if __name__ == "__main__":

@@ -12,40 +12,12 @@ import math
 import numpy as np
 from photutils.aperture import CircularAperture, aperture_photometry
 
+from synthetic_field import Generator, star_light
 
 SIZE, FWHM, SKY, SEED = 320, 3.2, 200.0, 77
 RADIUS = 3.5
 # To five full widths.
 RADII = [2.0, RADIUS, 5.0, 7.0, 9.0, 12.0, 16.0]
-
-
-class Generator:
-    def __init__(self, seed):
-        self.state = seed
-
-    def uniform(self):
-        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
-        return (self.state >> 11) / 9007199254740992.0
-
-    def normal(self):
-        total = 0.0
-        for _ in range(12):
-            total += self.uniform()
-        return total - 6.0
-
-
-def pixel_light(dx, dy, core):
-    node = 0.7745966692414834 / 2.0
-    positions = [-node, 0.0, node]
-    weights = [5.0 / 18.0, 8.0 / 18.0, 5.0 / 18.0]
-    square = core * core
-    total = 0.0
-    for j in range(3):
-        for i in range(3):
-            u, v = dx + positions[i], dy + positions[j]
-            q = 1.0 + (u * u + v * v) / square
-            total += weights[i] * weights[j] / (q * q * q)
-    return total * 2.0 / (math.pi * square)
 
 
 def field():
@@ -60,13 +32,7 @@ def field():
 
 
 def frame(stars):
-    core = FWHM / 1.0196490570679173
-    light = np.zeros((SIZE, SIZE))
-    for x0, y0, flux in stars:
-        column, row = math.floor(x0 + 0.5), math.floor(y0 + 0.5)
-        for y in range(max(row - 60, 0), min(row + 61, SIZE)):
-            for x in range(max(column - 60, 0), min(column + 61, SIZE)):
-                light[y, x] += flux * pixel_light(x - x0, y - y0, core)
+    light = star_light(stars, (SIZE, SIZE), FWHM)
     generator = Generator(SEED)
     data = np.zeros((SIZE, SIZE), dtype=np.float32)
     for y in range(SIZE):
