@@ -2,7 +2,7 @@
 
 use super::rice_rows::RiceRows;
 use super::screening::sound_chain;
-use super::{FitsError, FitsStore, Header};
+use super::{FitsError, FitsImage, FitsStore, Header};
 use crate::imaging::{Image, combination::PixelRows, statistics};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -53,18 +53,26 @@ impl ImageRows {
         &self.header
     }
 
+    /// The pixels, where they are floats in memory.
+    pub fn held(&self) -> Option<&Image> {
+        match &self.pixels {
+            Pixels::Held(image) => Some(image),
+            Pixels::InFile { .. } | Pixels::Stored { .. } => None,
+        }
+    }
+
     /// Bytes that the pixels would take in memory, or take already.
     pub fn bytes(&self) -> usize {
         let (rows, columns) = self.dim();
         rows * columns * if matches!(self.pixels, Pixels::Held(_)) { 4 } else { 2 }
     }
 
-    /// Decodes all of it once, on all cores: sees that it can be, and gives the median of its finite values, `None` for none. With
-    /// `keep` the pixels stay in memory, two bytes each.
+    /// Decodes all of it once, on all cores: sees that it can be, and counts its values. With `keep` the pixels stay in memory, two
+    /// bytes each.
     ///
     /// # Errors
     /// As [`FitsStore::read_image`].
-    pub fn survey(&mut self, store: &dyn FitsStore, keep: bool) -> Result<Option<f32>, FitsError> {
+    pub fn survey(&mut self, store: &dyn FitsStore, keep: bool) -> Result<Survey, FitsError> {
         if let Pixels::InFile { file, rows } = &self.pixels {
             let (height, width) = rows.dim();
             let mut stored = vec![0; if keep { height * width } else { 0 }];
@@ -79,11 +87,11 @@ impl ImageRows {
                 }
             });
             if let Some(counts) = found {
-                let median = median_of_counts(&counts, rows);
+                let survey = Survey::of_counts(&counts, rows);
                 if keep {
                     self.pixels = Pixels::Stored { stored, rows: rows.clone() };
                 }
-                return Ok(median);
+                return Ok(survey);
             }
             // The engine says what is wrong, or reads what is only unusual.
             self.pixels = Pixels::Held(store.read_image(&self.path)?.data);
@@ -92,11 +100,23 @@ impl ImageRows {
             Pixels::Stored { stored, rows } => {
                 let mut counts = vec![[0; 2]; LEVELS];
                 stored.iter().for_each(|&pixel| counts[usize::from(pixel)][0] += 1);
-                median_of_counts(&[counts], rows)
+                Survey::of_counts(&[counts], rows)
             }
-            Pixels::Held(image) => statistics::median_of_plane(image),
-            Pixels::InFile { .. } => None,
+            Pixels::Held(image) => Survey::of_image(image),
+            Pixels::InFile { .. } => Survey { median: None, levels: Vec::new() },
         })
+    }
+
+    /// All of it as floats, with its header.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn into_image(self) -> Result<FitsImage, FitsError> {
+        let data = match self.pixels {
+            Pixels::Held(image) => image,
+            _ => self.image()?,
+        };
+        Ok(FitsImage { header: self.header, data })
     }
 
     /// All of it as floats.
@@ -149,28 +169,65 @@ impl PixelRows for ImageRows {
         }
         Ok(())
     }
+
+    fn pixel(&self, row: usize, column: usize) -> f32 {
+        match &self.pixels {
+            Pixels::InFile { rows, .. } => {
+                let mut values = vec![f32::NAN; rows.dim().1];
+                // A row that cannot be read has no pixel.
+                self.read(row, &mut values).ok().and(values.get(column).copied())
+            }
+            Pixels::Stored { stored, rows } => {
+                let stored = stored.get(row * rows.dim().1 + column);
+                stored.filter(|_| column < rows.dim().1).map(|&stored| rows.value(stored))
+            }
+            Pixels::Held(image) => image.get((row, column)).copied(),
+        }
+        .unwrap_or(f32::NAN)
+    }
 }
 
-/// Median of the pixels that were counted; the mean of the middle two of an even number.
-fn median_of_counts(counts: &[Vec<[u32; 2]>], rows: &RiceRows) -> Option<f32> {
-    let total = |level: usize| -> u64 {
-        counts.iter().flat_map(|counts| counts.get(level)).flatten().map(|&n| u64::from(n)).sum()
-    };
-    // By rising stored value, which is a signed number.
-    let levels = (i16::MIN..=i16::MAX).map(i16::cast_unsigned);
-    let counted: Vec<(u16, u64)> =
-        levels.map(|level| (level, total(level.into()))).filter(|pair| pair.1 > 0).collect();
-    let pixels: u64 = counted.iter().map(|pair| pair.1).sum();
-    let at = |rank: u64| {
-        let mut seen = 0;
-        let found = counted.iter().find(|pair| {
-            seen += pair.1;
-            seen > rank
-        });
-        found.map(|pair| f64::from(rows.value(pair.0)))
-    };
-    let (low, high) = (at(pixels.checked_sub(1)? / 2)?, at(pixels / 2)?);
-    Some(((low + high) / 2.0) as f32)
+/// What there is in a frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// Of the finite values, the mean of the middle two of an even number; `None` for none.
+    pub median: Option<f32>,
+    /// Of 16-bit pixels each value and how many pixels have it, rising; empty for others.
+    pub levels: Vec<(f32, u64)>,
+}
+
+impl Survey {
+    pub fn of_image(image: &Image) -> Self {
+        Self { median: statistics::median_of_plane(image), levels: Vec::new() }
+    }
+
+    fn of_counts(counts: &[Vec<[u32; 2]>], rows: &RiceRows) -> Self {
+        let total = |level: usize| -> u64 {
+            let counts = counts.iter().flat_map(|counts| counts.get(level)).flatten();
+            counts.map(|&pixels| u64::from(pixels)).sum()
+        };
+        // By rising stored value, which is a signed number.
+        let stored = (i16::MIN..=i16::MAX).map(i16::cast_unsigned);
+        let mut levels: Vec<(f32, u64)> = stored
+            .map(|level| (rows.value(level), total(level.into())))
+            .filter(|pair| pair.1 > 0)
+            .collect();
+        if rows.is_falling() {
+            levels.reverse();
+        }
+        let pixels: u64 = levels.iter().map(|pair| pair.1).sum();
+        let at = |rank: u64| {
+            let mut seen = 0;
+            let found = levels.iter().find(|pair| {
+                seen += pair.1;
+                seen > rank
+            });
+            found.map(|pair| f64::from(pair.0))
+        };
+        let middle = || Some((at(pixels.checked_sub(1)? / 2)? + at(pixels / 2)?) / 2.0);
+        let median = middle().map(|median| median as f32);
+        Self { median, levels }
+    }
 }
 
 #[cfg(test)]
@@ -227,8 +284,8 @@ mod tests {
                 let mut rows = ImageRows::open(&Cfitsio, &path).unwrap();
                 assert_eq!(matches!(rows.pixels, Pixels::InFile { .. }), in_file);
                 assert_eq!(rows.dim(), (HEIGHT, WIDTH));
-                assert_eq!(rows.survey(&Cfitsio, keep).unwrap(), median);
-                assert_eq!(rows.survey(&Cfitsio, keep).unwrap(), median);
+                assert_eq!(rows.survey(&Cfitsio, keep).unwrap().median, median);
+                assert_eq!(rows.survey(&Cfitsio, keep).unwrap().median, median);
                 assert_eq!(rows.image().unwrap(), image);
                 let mut part = vec![0.0; 2 * WIDTH];
                 rows.read(HEIGHT - 2, &mut part).unwrap();

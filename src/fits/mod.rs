@@ -19,6 +19,7 @@ mod hostile_tests;
 pub mod image_rows;
 pub mod keywords;
 mod layout;
+mod made_image;
 #[cfg(test)]
 mod mutation_tests;
 pub mod plain_files;
@@ -41,7 +42,7 @@ mod wcs_tests;
 pub use defect::{Defect, Refusal};
 pub use file_stem::FileStem;
 pub use header::{Card, CardValue, Header};
-pub use image_rows::ImageRows;
+pub use image_rows::{ImageRows, Survey};
 pub use keywords::{KeywordError, KeywordLists, KeywordMap};
 pub use screening::{Screening, ScreeningError, screen};
 pub use table::{Column, ColumnData, Table};
@@ -133,6 +134,28 @@ pub struct ReadPlane {
     pub pixels: PlanePixels,
 }
 
+/// A reduced frame whose rows are made while they are written.
+#[derive(Clone, Copy)]
+pub struct MadeImage<'a> {
+    /// Rows, columns.
+    pub shape: (usize, usize),
+    /// As long as the header of the primary image will be.
+    pub expected: &'a Header,
+    /// Names and headers of the extensions.
+    pub variance: (&'a str, &'a Header),
+    pub mask: (&'a str, &'a Header),
+    pub make: &'a MakeRows<'a>,
+}
+
+/// Makes the rows from a first one on, as many as the slices hold: values, their variances, bits of their mask. Called from
+/// several threads, once for each row. An error, in words, ends the writing.
+pub type MakeRows<'a> =
+    dyn Fn(usize, &mut [f32], &mut [f32], &mut [u8]) -> Result<(), String> + Sync + 'a;
+
+/// Called when all rows are made: corrects the mask, and gives the header of the primary image. An error, in words, ends the
+/// writing.
+pub type FinishImage<'a> = dyn FnMut(&mut Mask) -> Result<Header, String> + 'a;
+
 /// What all engines can do. Every write goes to `<path>.tmp`, is given CHECKSUM and DATASUM, synced and renamed.
 pub trait FitsStore: Send + Sync {
     /// The header of the HDU that holds the first image.
@@ -167,6 +190,20 @@ pub trait FitsStore: Send + Sync {
         path: &Path,
         images: &[(&str, &Header, NewPlane<'_>)],
     ) -> Result<(), FitsError>;
+    /// Whether rows can be made while they are written.
+    fn makes_rows(&self) -> bool {
+        false
+    }
+    /// Writes a reduced frame: the image, its variance and its mask, as [`Self::write_images`] would write the whole planes.
+    fn write_made(
+        &self,
+        path: &Path,
+        _image: &MadeImage<'_>,
+        _finish: &mut FinishImage<'_>,
+    ) -> Result<(), FitsError> {
+        let what = "this store writes whole planes only".to_owned();
+        Err(FitsError::Write { path: path.to_owned(), what })
+    }
     /// Writes an empty primary HDU with its header, then the tables.
     fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError>;
     /// Verifies CHECKSUM and DATASUM of every HDU that has them; the text names the first bad HDU.

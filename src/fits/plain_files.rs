@@ -11,8 +11,8 @@ use super::screening::sound_chain;
 use super::source::Source;
 use super::structure::{Chain, Hdu, HduKind, padded};
 use super::{
-    CardValue, FitsError, FitsImage, FitsStore, FitsTables, Header, NewPlane, PlanePixels,
-    ReadPlane, checksum,
+    CardValue, FinishImage, FitsError, FitsImage, FitsStore, FitsTables, Header, MadeImage,
+    NewPlane, PlanePixels, ReadPlane, checksum, made_image,
 };
 use crate::imaging::{bands, image::row_major};
 use ndarray::Array2;
@@ -22,7 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Bytes converted at once: they stay in the cache between their conversion and the system call.
-const PIECE: usize = 1 << 18;
+pub(super) const PIECE: usize = 1 << 18;
 
 /// Files of this program, and such as they.
 #[derive(Debug, Clone, Copy)]
@@ -54,19 +54,21 @@ fn write_hdus(path: &Path, hdus: &[NewHdu<'_>]) -> io::Result<()> {
     for hdu in hdus {
         let data_start = place + padded_header(hdu.records.len());
         let (data_sum, length) = write_data(&file, data_start, hdu.data)?;
-        let end = data_start + padded(length);
-        if end > data_start + length {
-            let fill = vec![0; (end - data_start - length) as usize];
-            file.write_all_at(&fill, data_start + length)?;
-        }
         file.write_all_at(&layout::summed_header(&hdu.records, data_sum), place)?;
-        place = end;
+        place = fill(&file, data_start, length)?;
     }
     Ok(())
 }
 
+/// Fills the last block of data that begin at `start`; where the next HDU begins.
+pub(super) fn fill(file: &File, start: u64, length: u64) -> io::Result<u64> {
+    let rest = padded(length) - length;
+    file.write_all_at(&vec![0; rest as usize], start + length)?;
+    Ok(start + padded(length))
+}
+
 /// Bytes of a header of so many cards and END.
-fn padded_header(cards: usize) -> u64 {
+pub(super) fn padded_header(cards: usize) -> u64 {
     padded(((cards + 1) * RECORD_LENGTH) as u64)
 }
 
@@ -106,7 +108,7 @@ fn share(pixels: usize, pixels_per_piece: usize) -> usize {
 }
 
 /// Converts and writes pixels, shared out among the cores; their checksum, and how many bytes they are.
-fn write_pixels<T: Copy + Sync, const N: usize>(
+pub(super) fn write_pixels<T: Copy + Sync, const N: usize>(
     file: &File,
     start: u64,
     pixels: &[T],
@@ -118,14 +120,8 @@ fn write_pixels<T: Copy + Sync, const N: usize>(
         let mut bytes = vec![0; PIECE.min(values.len() * N)];
         let mut sum = 0;
         for piece in values.chunks(PIECE / N) {
-            let (bytes, _) = bytes.split_at_mut(piece.len() * N);
-            let (outputs, _) = bytes.as_chunks_mut::<N>();
-            for (&value, output) in piece.iter().zip(outputs) {
-                convert(value, output);
-            }
-            sum = checksum::accumulate(sum, bytes);
-            file.write_all_at(bytes, place)?;
-            place += bytes.len() as u64;
+            sum = write_piece(file, place, piece, &mut bytes, sum, &convert)?;
+            place += (piece.len() * N) as u64;
         }
         Ok(sum)
     };
@@ -136,6 +132,24 @@ fn write_pixels<T: Copy + Sync, const N: usize>(
         total = checksum::accumulate(total, &sum?.to_be_bytes());
     }
     Ok((total, (pixels.len() * N) as u64))
+}
+
+/// Converts and writes pixels at a place of the file; the sum with theirs. `bytes` has room for them.
+pub(super) fn write_piece<T: Copy, const N: usize>(
+    file: &File,
+    place: u64,
+    pixels: &[T],
+    bytes: &mut [u8],
+    sum: u32,
+    convert: impl Fn(T, &mut [u8; N]),
+) -> io::Result<u32> {
+    let (bytes, _) = bytes.split_at_mut(pixels.len() * N);
+    let (outputs, _) = bytes.as_chunks_mut::<N>();
+    for (&value, output) in pixels.iter().zip(outputs) {
+        convert(value, output);
+    }
+    file.write_all_at(bytes, place)?;
+    Ok(checksum::accumulate(sum, bytes))
 }
 
 /// How the pixels of an image lie in the file, of those that are read here.
@@ -313,6 +327,22 @@ impl FitsStore for PlainFiles {
         images: &[(&str, &Header, NewPlane<'_>)],
     ) -> Result<(), FitsError> {
         self.write(path, &layout::image_hdus(images).map_err(|what| refused(path, what))?)
+    }
+
+    fn makes_rows(&self) -> bool {
+        true
+    }
+
+    fn write_made(
+        &self,
+        path: &Path,
+        image: &MadeImage<'_>,
+        finish: &mut FinishImage<'_>,
+    ) -> Result<(), FitsError> {
+        replacement::replace(path, self.durability, |temporary| {
+            made_image::write(temporary, image, finish)
+                .map_err(|error| refused(path, error.to_string()))
+        })
     }
 
     fn write_tables(&self, path: &Path, content: &FitsTables) -> Result<(), FitsError> {

@@ -43,10 +43,10 @@ pub(super) fn replace(
                 .and_then(|file| file.sync_all())
                 .map_err(|error| failed("sync", &error))?;
         }
-        fs::rename(&temporary, &absolute).map_err(|error| failed("rename", &error))?;
         if durability == Durability::Unsynced {
-            return Ok(());
+            return put(&temporary, &absolute).map_err(|error| failed("rename", &error));
         }
+        fs::rename(&temporary, &absolute).map_err(|error| failed("rename", &error))?;
         match absolute.parent() {
             Some(directory) => File::open(directory)
                 .and_then(|directory| directory.sync_all())
@@ -59,6 +59,20 @@ pub(super) fn replace(
         let _ = fs::remove_file(&temporary);
     }
     outcome
+}
+
+/// Puts a file in the place of another at once. An ordinary renaming has some file systems write all of the new file to the disk
+/// first where there is an old one (ext4 with `auto_da_alloc`); an exchange of the two names does not.
+fn put(temporary: &Path, path: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        if renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+            return fs::remove_file(temporary);
+        }
+    }
+    // There is no old file, or the file system cannot exchange.
+    fs::rename(temporary, path)
 }
 
 #[cfg(test)]
@@ -94,6 +108,13 @@ mod tests {
             Ok(())
         })
         .unwrap();
+        replace(&directory.path().join("a.fits"), Durability::Unsynced, |temporary| {
+            fs::write(temporary, b"newer").unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read(directory.path().join("a.fits")).unwrap(), b"newer");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert!(
             replace(&directory.path().join("a.fits.fz"), Durability::Synced, |_| Ok(())).is_err()
         );

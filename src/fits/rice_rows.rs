@@ -90,6 +90,11 @@ impl RiceRows {
         (self.zero + self.scale * f64::from(stored.cast_signed())) as f32
     }
 
+    /// Whether values fall as the stored ones rise.
+    pub fn is_falling(&self) -> bool {
+        self.scale < 0.0
+    }
+
     /// The values of stored pixels.
     pub fn values(&self, stored: &[u16], values: &mut [f32]) {
         let pairs = values.iter_mut().zip(stored);

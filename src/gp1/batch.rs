@@ -2,7 +2,9 @@
 
 use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
-use super::frame_input::{expand, frame_stem, is_reduced_here, raw_record, reduced_record};
+use super::frame_input::{
+    expand, frame_stem, is_reduced_here, raw_record, record_of_raw, reduced_record,
+};
 use super::frame_steps::{
     CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_image,
 };
@@ -11,11 +13,13 @@ use super::measured_frame::{KnownField, MeasuredFrame};
 use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
 use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
+use super::reduction_to_file::reduce_to_file;
 use super::settings::{CosmicRayStep, InstanceSettings, Module, Steps};
 use super::trigger_of_frame::trigger_of_frame;
 use super::workspace::{FramePaths, Workspace, component, group_of, make_directory};
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsStore, Header, keywords::KeywordMap, wcs_cards};
+use crate::fits::{FitsStore, Header, ImageRows, keywords::KeywordMap, wcs_cards};
+use crate::imaging::combination::PixelRows;
 use crate::model::{
     Deadline, DeadlineName, DeadlineState, FrameKind, FrameRecord, Provenance, Trigger, UtcTime,
 };
@@ -133,17 +137,27 @@ fn reduce_files(
 ) -> BatchOutcome {
     let mut outcome = BatchOutcome::default();
     for path in files {
-        let reduced = raw_record(&*tools.store, &tools.keywords, path, &settings.name, epoch())
-            .and_then(|(record, image)| {
-                let paths = flat_paths(output, &record.identity.name);
-                let raw = raw_of(&record);
-                let masters = tools.masters_for(&record);
-                process_image(tools.context(settings), raw, image, &masters, &[], &paths)?;
-                Ok(paths.reduced)
-            });
-        outcome.note(path, reduced);
+        outcome.note(path, reduce_file(path, output, settings, tools));
     }
     outcome
+}
+
+fn reduce_file(
+    path: &Path,
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> Result<PathBuf, Gp1Error> {
+    let context = tools.context(settings);
+    let mut rows = ImageRows::open(context.store, path)?;
+    let (header, shape) = (rows.header(), rows.dim());
+    let record = record_of_raw(&tools.keywords, path, header, shape, &settings.name, epoch())?;
+    let (raw, paths) = (raw_of(&record), flat_paths(output, &record.identity.name));
+    let masters = tools.masters_for(&record);
+    if reduce_to_file(context, raw, &mut rows, &masters, &paths)?.is_none() {
+        process_image(context, raw, rows.into_image()?, &masters, &[], &paths)?;
+    }
+    Ok(paths.reduced)
 }
 
 /// Instant of arrival where nobody saw the frame arrive and nothing asks for it.

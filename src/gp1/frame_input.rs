@@ -64,10 +64,23 @@ pub fn raw_record(
     arrived_at: UtcTime,
 ) -> Result<(FrameRecord, FitsImage), Gp1Error> {
     let image = store.read_image(path)?;
+    let (header, shape) = (&image.header, image.data.dim());
+    Ok((record_of_raw(keywords, path, header, shape, instance, arrived_at)?, image))
+}
+
+/// A raw frame of this header and these rows and columns as a record.
+pub fn record_of_raw(
+    keywords: &KeywordMap,
+    path: &Path,
+    header: &Header,
+    shape: (usize, usize),
+    instance: &str,
+    arrived_at: UtcTime,
+) -> Result<FrameRecord, Gp1Error> {
     let stem = frame_stem(path).unwrap_or_default();
-    let mapped = mapped(keywords, &image.header, stem, path, image.data.dim())?;
+    let mapped = mapped(keywords, header, stem, path, shape)?;
     let identity = FrameIdentity { name: stem.to_owned(), data_sha256: sha256_of(path)? };
-    Ok((record(path, identity, mapped, instance, arrived_at), image))
+    Ok(record(path, identity, mapped, instance, arrived_at))
 }
 
 /// Whether a header is that of a frame reduced by this program.

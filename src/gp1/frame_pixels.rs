@@ -1,11 +1,8 @@
 //! The pixels of a raw frame as a master takes them: row by row, less the overscan, and of the part that sees the sky.
 
-use crate::fits::{FitsError, FitsStore, Header, ImageRows};
-use crate::imaging::{
-    Image,
-    combination::PixelRows,
-    statistics::{median_in_place, median_of_plane},
-};
+use super::sections::{is_whole, sections_within};
+use crate::fits::{FitsError, FitsStore, Header, ImageRows, Survey};
+use crate::imaging::{Image, combination::PixelRows, statistics::median_in_place};
 use crate::model::{CameraTraits, PixelSection};
 use std::path::Path;
 
@@ -56,18 +53,16 @@ impl FramePixels {
         self.rows.bytes()
     }
 
-    /// Reads all of it once: sees that it can be, and gives the median of its finite pixels, `None` for none. With `keep` the pixels
-    /// stay in memory.
+    /// Reads all of it once: sees that it can be, and counts its values. With `keep` the pixels stay in memory.
     ///
     /// # Errors
     /// As [`ImageRows::survey`].
-    pub fn survey(&mut self, store: &dyn FitsStore, keep: bool) -> Result<Option<f64>, FitsError> {
-        let median = self.rows.survey(store, keep)?;
-        let median = match &self.cut {
-            None => median,
-            Some(_) => median_of_plane(&self.image()?),
-        };
-        Ok(median.map(f64::from))
+    pub fn survey(&mut self, store: &dyn FitsStore, keep: bool) -> Result<Survey, FitsError> {
+        let survey = self.rows.survey(store, keep)?;
+        match &self.cut {
+            None => Ok(survey),
+            Some(_) => Ok(Survey::of_image(&self.image()?)),
+        }
     }
 
     /// All of it.
@@ -110,6 +105,13 @@ impl PixelRows for FramePixels {
         }
         Ok(())
     }
+
+    fn pixel(&self, row: usize, column: usize) -> f32 {
+        let Some(cut) = &self.cut else { return self.rows.pixel(row, column) };
+        let mut values = vec![f32::NAN; cut.sky.shape().1];
+        // A row that cannot be read has no pixel.
+        self.read(row, &mut values).ok().and(values.get(column).copied()).unwrap_or(f32::NAN)
+    }
 }
 
 impl Cut {
@@ -117,11 +119,10 @@ impl Cut {
     /// change nothing.
     fn of(rows: &ImageRows, camera: &CameraTraits) -> Result<Option<Self>, FitsError> {
         let shape = rows.dim();
-        let within = |section: &Option<PixelSection>| section.filter(|each| each.is_within(shape));
-        let (sky, overscan) = (within(&camera.data_section), within(&camera.overscan_section));
-        if overscan.is_none() && sky.is_none_or(|sky| sky.shape() == shape) {
+        if is_whole(camera, shape) {
             return Ok(None);
         }
+        let (sky, overscan) = sections_within(camera, shape);
         let sky = sky.unwrap_or(PixelSection {
             first_column: 1,
             last_column: shape.1,

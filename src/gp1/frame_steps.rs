@@ -9,7 +9,7 @@ use super::frame_scale::{BandChoice, as_the_frame_sees};
 use super::masters_in_force::MastersInForce;
 use super::photometry::{self, CalibratingCatalogue, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
-use super::reduction::{Reduction, reduce_frame};
+use super::reduction::{Reduction, ReductionPlan, reduce_frame};
 use super::sections::cut;
 use super::settings::{CosmicRayStep, InstanceSettings};
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
@@ -101,12 +101,11 @@ pub fn process_image(
         .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
     drop(data);
     timer.done("reduction");
-    if reduction.good_fraction < LEAST_GOOD_FRACTION {
-        let percent = 100.0 * reduction.good_fraction;
-        let what = format!("only {percent:.2} % of the pixels are good (saturated or undefined)");
+    if let Some(what) = too_few_good_pixels(reduction.good_fraction) {
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }
-    let Reduction { mut image, masters, degradations, mut history, .. } = reduction;
+    let Reduction { mut image, plan, .. } = reduction;
+    let ReductionPlan { masters, degradations, mut history, .. } = plan;
     let settings = context.settings;
     if settings.steps.reduction && settings.reduction.cosmic_ray_step == CosmicRayStep::Always {
         let parameters = &settings.reduction.cosmic_rays;
@@ -118,6 +117,14 @@ pub fn process_image(
     let calibrated =
         CalibratedFrame { header, image, masters, degradations, history, is_in_place: false };
     measure_calibrated(context, raw, calibrated, references, paths)
+}
+
+/// Why a frame with that share of good pixels is of no use, if so it is.
+pub(super) fn too_few_good_pixels(good_fraction: f64) -> Option<String> {
+    (good_fraction < LEAST_GOOD_FRACTION).then(|| {
+        let percent = 100.0 * good_fraction;
+        format!("only {percent:.2} % of the pixels are good (saturated or undefined)")
+    })
 }
 
 /// A frame in electrons, just reduced or read from a reduced file.
@@ -237,9 +244,13 @@ pub fn measure_calibrated(
         history.push(photometry_line(photometry));
     }
 
+    let sky = match &field {
+        Some(field) => (field.background.global_level, field.background.global_noise),
+        None => sky_statistics(sky_sample(image), settings.reduction.detection_threshold_sigma),
+    };
     let measurement = measurement_of(
         raw,
-        image,
+        (image.shape(), sky),
         settings,
         field.as_ref(),
         &located,
@@ -248,19 +259,12 @@ pub fn measure_calibrated(
         masters,
         (context.catalogue.describe(), answer.status()),
     );
-    set_quality_cards(&mut header, located.wcs.as_ref(), &measurement);
-    located.set_cards(&mut header);
-    if let Some(spread) = field.as_ref().and_then(|field| field.point_spread.as_ref()) {
-        set_point_spread_cards(&mut header, spread, measurement.aperture_radius_pixels);
-    }
-    header.set("BUNIT", "electron", "unit of the pixels");
-    header.set("RAWNAME", raw.identity.name.as_str(), "raw frame");
-    header.set("RAWSHA", raw.identity.data_sha256.as_str(), "SHA-256 of its file");
-    for line in &history {
-        header.history(line);
-    }
+    let spread = field.as_ref().and_then(|field| field.point_spread.as_ref());
+    describe(&mut header, raw.identity, &located, spread, &measurement, &history);
     make_directory(&paths.directory)?;
-    if !(is_in_place && context.store.replace_header(&paths.reduced, &header)?) {
+    // Sources alone say nothing of the image that their table does not.
+    let is_untouched = is_in_place && !settings.steps.astrometry;
+    if !(is_untouched || is_in_place && context.store.replace_header(&paths.reduced, &header)?) {
         write_reduced(context.store, &paths.reduced, &header, image)?;
     }
     timer.done("write reduced");
@@ -287,6 +291,28 @@ pub fn measure_calibrated(
     write_measurement(context.store, &paths.quality, &measurement)?;
     timer.done("write sources");
     Ok(measurement)
+}
+
+/// Puts into the header of a reduced frame what was measured on it, and what was done.
+pub(super) fn describe(
+    header: &mut Header,
+    identity: &FrameIdentity,
+    located: &FrameAstrometry,
+    spread: Option<&PointSpread>,
+    measurement: &FrameMeasurement,
+    history: &[String],
+) {
+    set_quality_cards(header, located.wcs.as_ref(), measurement);
+    located.set_cards(header);
+    if let Some(spread) = spread {
+        set_point_spread_cards(header, spread, measurement.aperture_radius_pixels);
+    }
+    header.set("BUNIT", "electron", "unit of the pixels");
+    header.set("RAWNAME", identity.name.as_str(), "raw frame");
+    header.set("RAWSHA", identity.data_sha256.as_str(), "SHA-256 of its file");
+    for line in history {
+        header.history(line);
+    }
 }
 
 /// The fitted point-spread function, at the middle of the frame.
@@ -321,7 +347,7 @@ fn photometry_line(photometry: &FramePhotometry) -> String {
 }
 
 /// The cards of the image that say what a table is of; its own coordinates are columns.
-fn table_header(header: &Header) -> Header {
+pub(super) fn table_header(header: &Header) -> Header {
     const COPIED: [&str; 46] = [
         "WCSOFFS", "WCSTURN", "WCSFALSE", "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP",
         "ORIGIN", "FILTER", "EXPTIME", "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS",
@@ -335,9 +361,9 @@ fn table_header(header: &Header) -> Header {
 }
 
 #[allow(clippy::too_many_arguments)]
-fn measurement_of(
+pub(super) fn measurement_of(
     raw: RawFrame<'_>,
-    image: &CalibratedImage,
+    (shape, (sky_electrons, sky_noise_electrons)): ((usize, usize), (f64, f64)),
     settings: &InstanceSettings,
     field: Option<&StarField>,
     located: &FrameAstrometry,
@@ -346,10 +372,6 @@ fn measurement_of(
     masters: Vec<String>,
     (catalogue, catalogue_status): (String, crate::model::CatalogueStatus),
 ) -> FrameMeasurement {
-    let (sky_electrons, sky_noise_electrons) = match field {
-        Some(field) => (field.background.global_level, field.background.global_noise),
-        None => sky_statistics(image, settings.reduction.detection_threshold_sigma),
-    };
     let detections = field.map(|field| &field.detections);
     let zero_point = photometry.and_then(|photometry| photometry.zero_point);
     let is_located = settings.steps.astrometry;
@@ -373,7 +395,7 @@ fn measurement_of(
             degradations,
             latency_seconds: 0.0,
         },
-        shape: image.shape(),
+        shape,
         aperture_radius_pixels: detections.map_or(0.0, |each| each.aperture_radius_pixels),
         aperture_correction: field.and_then(|field| field.aperture),
         aperture_noise_electrons: photometry.map_or(0.0, |each| each.aperture_noise_electrons),
@@ -392,18 +414,20 @@ fn field_of(identity: &FrameIdentity, located: &FrameAstrometry) -> Option<Strin
         .then(|| located.aligned_with.clone().unwrap_or_else(|| identity.name.clone()))
 }
 
-/// Sky level and noise of a frame on which no sources are sought: median and robust deviation of the good pixels, sources
+/// Of the pixels of a frame every so many-th is sampled for its sky.
+pub(super) fn sky_step(pixels: usize) -> usize {
+    (pixels / SKY_SAMPLES).max(1)
+}
+
+/// The good ones among the sampled pixels.
+fn sky_sample(image: &CalibratedImage) -> Vec<f64> {
+    let pixels = image.data.iter().zip(&image.mask).step_by(sky_step(image.data.len()));
+    pixels.filter(|(_, bits)| **bits == 0).map(|(value, _)| f64::from(*value)).collect()
+}
+
+/// Sky level and noise of a frame on which no sources are sought: median and robust deviation of its sampled good pixels, sources
 /// above the threshold left out.
-fn sky_statistics(image: &CalibratedImage, threshold_sigma: f64) -> (f64, f64) {
-    let step = (image.data.len() / SKY_SAMPLES).max(1);
-    let good: Vec<f64> = image
-        .data
-        .iter()
-        .zip(&image.mask)
-        .step_by(step)
-        .filter(|(_, bits)| **bits == 0)
-        .map(|(value, _)| f64::from(*value))
-        .collect();
+pub(super) fn sky_statistics(good: Vec<f64>, threshold_sigma: f64) -> (f64, f64) {
     let Some((level, noise)) = median_and_deviation(&good) else { return (0.0, 0.0) };
     // A threshold of one deviation would cut into the noise itself; three is where it ends.
     let limit = level + threshold_sigma.max(3.0) * noise;

@@ -50,8 +50,8 @@ impl Scene {
         let (image, shift) =
             if self.is_resampled { (resampled(&image), 0.5) } else { (image, 0.0) };
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };

@@ -4,7 +4,7 @@
 use super::frame_pixels::FramePixels;
 use super::master_figures::{of_biases, of_darks, of_flats, with_master};
 use super::masters_in_force::{LoadedMaster, MastersInForce};
-use crate::fits::FitsStore;
+use crate::fits::{FitsStore, Survey};
 use crate::imaging::{
     Image,
     calibration::{
@@ -235,11 +235,12 @@ fn survey(
         let bytes = frame.pixels.bytes();
         let keep = kept_bytes + bytes <= KEPT_BYTES;
         match frame.pixels.survey(store, keep) {
-            Ok(Some(median)) => {
+            Ok(Survey { median: Some(median), .. }) => {
+                let median = f64::from(median);
                 kept_bytes += if keep { bytes } else { 0 };
                 surveyed.push(Surveyed { frame, median });
             }
-            Ok(None) => {
+            Ok(Survey { median: None, .. }) => {
                 let reason = "no defined pixel".to_owned();
                 left_out.push(LeftOut { name: frame.name, reason });
             }

@@ -42,22 +42,31 @@ impl SelectedMasters {
 
 type BadPixelMasks = BTreeMap<(Vec<String>, u32), Option<Arc<Mask>>>;
 
+/// Bad pixels of each combination of masters, looked for once; shared by its clones.
+#[derive(Debug, Clone, Default)]
+pub struct KnownBadPixels(Arc<Mutex<BadPixelMasks>>);
+
 /// All valid masters, loaded. Cheap to share between threads; bad pixels are looked for once for each combination.
 #[derive(Debug, Default)]
 pub struct MastersInForce {
     masters: Vec<LoadedMaster>,
-    bad_pixels: Mutex<BadPixelMasks>,
+    bad_pixels: KnownBadPixels,
 }
 
 impl MastersInForce {
     /// Keeps the valid ones. They may come in any order: the choice for a frame depends on dates and hashes only.
-    pub fn new(mut masters: Vec<LoadedMaster>) -> Self {
+    pub fn new(masters: Vec<LoadedMaster>) -> Self {
+        Self::sharing(masters, KnownBadPixels::default())
+    }
+
+    /// The same, with the bad pixels that are known already.
+    pub fn sharing(mut masters: Vec<LoadedMaster>, bad_pixels: KnownBadPixels) -> Self {
         masters.retain(|master| master.record.valid);
         masters.sort_by(|left, right| {
             let key = |master: &LoadedMaster| (master.record.date, master.record.sha256.clone());
             key(left).cmp(&key(right))
         });
-        Self { masters, bad_pixels: Mutex::default() }
+        Self { masters, bad_pixels }
     }
 
     /// Reads the files of the valid ones among `records`.
@@ -167,7 +176,7 @@ impl MastersInForce {
             return None;
         }
         // A panic elsewhere cannot leave the map half written.
-        let mut masks = self.bad_pixels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut masks = self.bad_pixels.0.lock().unwrap_or_else(PoisonError::into_inner);
         masks
             .entry(key)
             .or_insert_with(|| {

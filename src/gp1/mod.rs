@@ -43,6 +43,7 @@ mod pixel_budget;
 mod ratir_tests;
 pub mod reduced_file;
 pub mod reduction;
+pub mod reduction_to_file;
 pub mod relative_zero_point;
 #[cfg(test)]
 mod repeatability_tests;

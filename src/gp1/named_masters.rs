@@ -2,9 +2,9 @@
 
 use super::error::Gp1Error;
 use super::frame_input::sha256_of;
-use super::masters_in_force::{LoadedMaster, MastersInForce};
+use super::masters_in_force::{KnownBadPixels, LoadedMaster, MastersInForce};
 use crate::fits::FitsStore;
-use crate::imaging::{Image, bands, statistics::median_in_place};
+use crate::imaging::{Image, bands, statistics::median_of_plane};
 use crate::model::{FrameKeywords, Master, MasterKind, MasterStatistics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub struct MasterFiles {
 #[derive(Debug, Clone, Default)]
 pub struct NamedMasters {
     planes: Vec<(MasterKind, PathBuf, String, Arc<Image>)>,
+    bad_pixels: KnownBadPixels,
 }
 
 impl NamedMasters {
@@ -37,7 +38,8 @@ impl NamedMasters {
             let plane = read_plane(store, kind, path)?;
             Ok((kind, path.clone(), sha256_of(path)?, Arc::new(plane)))
         });
-        Ok(Self { planes: loaded.into_iter().collect::<Result<_, Gp1Error>>()? })
+        let planes = loaded.into_iter().collect::<Result<_, Gp1Error>>()?;
+        Ok(Self { planes, bad_pixels: KnownBadPixels::default() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -82,7 +84,7 @@ impl NamedMasters {
             },
             data: Arc::clone(data),
         }));
-        MastersInForce::new(masters)
+        MastersInForce::sharing(masters, self.bad_pixels.clone())
     }
 }
 
@@ -98,16 +100,14 @@ fn read_plane(store: &dyn FitsStore, kind: MasterKind, path: &Path) -> Result<Im
                 plane /= seconds as f32;
             }
         }
-        MasterKind::Flat => {
-            let mut values: Vec<f32> = plane.iter().copied().collect();
-            match median_in_place(&mut values).filter(|median| *median > 0.0) {
-                Some(median) => plane /= median,
-                None => {
-                    let what = "a flat must have a positive median".to_owned();
-                    return Err(Gp1Error::Content { path: path.to_owned(), what });
-                }
+        MasterKind::Flat => match median_of_plane(&plane).filter(|median| *median > 0.0) {
+            Some(1.0) => {}
+            Some(median) => plane /= median,
+            None => {
+                let what = "a flat must have a positive median".to_owned();
+                return Err(Gp1Error::Content { path: path.to_owned(), what });
             }
-        }
+        },
     }
     Ok(plane)
 }

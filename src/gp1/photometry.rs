@@ -230,8 +230,8 @@ mod tests {
             mask: Mask::zeros((size, size)),
         };
         let background = Background {
-            level: Image::zeros((size, size)),
-            noise: Image::from_elem((size, size), sigma),
+            level: Image::zeros((size, size)).into(),
+            noise: Image::from_elem((size, size), sigma).into(),
             global_level: 0.0,
             global_noise: f64::from(sigma),
         };

@@ -55,23 +55,26 @@ pub fn write_reduced(
     header: &Header,
     image: &CalibratedImage,
 ) -> Result<(), Gp1Error> {
-    let mut variance_header = Header::new();
-    variance_header.set("BUNIT", "electron2", "unit of the pixels");
-    let mut mask_header = Header::new();
-    mask_header.set(
-        "MASKBITS",
-        "1 bad 2 saturated 4 bleed 8 no data 16 cosmic",
-        "meaning of the bits",
-    );
+    let [(variance, variance_header), (mask, mask_header)] = extensions();
     store.write_images(
         path,
         &[
             ("", header, NewPlane::Float32(&image.data)),
-            (VARIANCE, &variance_header, NewPlane::Float32(&image.variance)),
-            (MASK, &mask_header, NewPlane::Bits(&image.mask)),
+            (variance, &variance_header, NewPlane::Float32(&image.variance)),
+            (mask, &mask_header, NewPlane::Bits(&image.mask)),
         ],
     )?;
     Ok(())
+}
+
+/// Names and headers of variance and mask.
+pub(super) fn extensions() -> [(&'static str, Header); 2] {
+    let mut variance = Header::new();
+    variance.set("BUNIT", "electron2", "unit of the pixels");
+    let mut mask = Header::new();
+    let bits = "1 bad 2 saturated 4 bleed 8 no data 16 cosmic";
+    mask.set("MASKBITS", bits, "meaning of the bits");
+    [(VARIANCE, variance), (MASK, mask)]
 }
 
 /// Reads what [`write_reduced`] wrote.

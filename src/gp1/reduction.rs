@@ -1,118 +1,141 @@
 //! Reduction of one raw frame with the masters in force.
 
-use super::masters_in_force::{MastersInForce, SelectedMasters};
+use super::masters_in_force::{LoadedMaster, MastersInForce, SelectedMasters};
 use super::settings::ReductionParameters;
 use crate::imaging::{
-    CalibratedImage, Image,
+    CalibratedImage, Image, Mask,
     calibration::{CalibrationError, ReductionInputs, measured_saturation, reduce},
-    mask_bits,
+    combination::PixelRows,
 };
 use crate::model::{Degradation, FrameKeywords};
 
 /// Stands for a gain that nobody gives; said in the degradations.
 const ASSUMED_GAIN: f64 = 1.0;
-/// Variance of a pixel of which nothing is known, electrons².
-const UNKNOWN_VARIANCE: f32 = 1e12;
 
 /// A reduced frame and how it was reduced.
 #[derive(Debug, Clone)]
 pub struct Reduction {
     /// Electrons, electrons², mask. Every value is finite.
     pub image: CalibratedImage,
-    /// Electrons per data number.
+    pub plan: ReductionPlan,
+    pub good_fraction: f64,
+}
+
+/// With what a frame is reduced.
+#[derive(Debug, Clone)]
+pub struct ReductionPlan {
     pub gain_electrons: f64,
     pub read_noise_electrons: f64,
     /// Data numbers of the raw frame.
     pub saturation: f64,
     pub masters: SelectedMasters,
     pub degradations: Vec<Degradation>,
-    /// One line for each thing that was done, for HISTORY.
+    /// One line for each thing that is done, for HISTORY.
     pub history: Vec<String>,
-    /// Share of the pixels with an empty mask.
-    pub good_fraction: f64,
+    exposure_seconds: f64,
 }
 
-/// Reduces a frame (`raw` in data numbers). Values of the settings come before those of the header and the camera, and gain and
-/// read noise measured on the frames of the masters serve where none is stated; saturation is the
-/// lowest of what is stated and what is measured on the frame. Masters of another shape never come here: they are not
-/// selected, and the frame says what it lacks.
+impl ReductionPlan {
+    /// For a frame of these rows and columns in which values pile up at that level. Values of the settings come before those of the
+    /// header and the camera, and gain and read noise measured on the frames of the masters serve where none is stated; saturation
+    /// is the lowest of what is stated and what is measured on the frame. Masters of another shape never come here: they are not
+    /// selected, and the frame says what it lacks.
+    pub fn new(
+        shape: (usize, usize),
+        measured_saturation: Option<f32>,
+        keywords: &FrameKeywords,
+        masters: &MastersInForce,
+        parameters: &ReductionParameters,
+    ) -> Self {
+        let is_raw = !keywords.camera.is_reduced;
+        let selected = if parameters.use_masters && is_raw {
+            masters.select(keywords, shape, parameters.hot_pixel_sigma)
+        } else {
+            SelectedMasters::default()
+        };
+        let mut degradations = selected.degradations.clone();
+        let measured_gain = || Some(selected.flat.as_ref()?.record.figures.gain_electrons?.value);
+        let stated_gain = parameters.gain_electrons.or(keywords.gain_electrons);
+        let gain = stated_gain.or_else(measured_gain);
+        if gain.is_none() {
+            let reason = "neither settings, header, camera nor flats give a gain: 1 electron per data number";
+            degradations.push(Degradation::new("NOGAIN", reason));
+        }
+        let gain_electrons = gain.unwrap_or(ASSUMED_GAIN);
+        let measured_noise =
+            || Some(selected.bias.as_ref()?.record.figures.read_noise_dn? * gain_electrons);
+        let stated_noise = parameters.read_noise_electrons.or(keywords.read_noise_electrons);
+        let read_noise = stated_noise.or_else(measured_noise);
+        if read_noise.is_none() {
+            let reason =
+                "neither settings, header, camera nor biases give a read noise: none is assumed";
+            degradations.push(Degradation::new("NORDNOIS", reason));
+        }
+        let read_noise_electrons = read_noise.unwrap_or(0.0);
+        let stated = parameters.saturation.or(keywords.saturation).unwrap_or(f64::INFINITY);
+        let saturation = stated.min(measured_saturation.map_or(f64::INFINITY, f64::from));
+
+        let mut history = Vec::new();
+        if !is_raw {
+            history.push("reduction: the frame came reduced; no master is applied".to_owned());
+        }
+        for master in [&selected.bias, &selected.dark, &selected.flat].into_iter().flatten() {
+            let name = master.record.path.file_name().unwrap_or_default().to_string_lossy();
+            history.push(format!(
+                "reduction: {} {name} sha256 {}",
+                master.record.kind, master.record.sha256
+            ));
+        }
+        history.push(format!(
+            "reduction: gain {gain_electrons} e/adu ({}), read noise {read_noise_electrons} e ({}), saturation {saturation} adu",
+            origin(stated_gain, gain),
+            origin(stated_noise, read_noise),
+        ));
+        Self {
+            gain_electrons,
+            read_noise_electrons,
+            saturation,
+            masters: selected,
+            degradations,
+            history,
+            exposure_seconds: keywords.exposure_seconds,
+        }
+    }
+
+    pub fn inputs<'a>(&'a self, raw: &'a dyn PixelRows) -> ReductionInputs<'a> {
+        let plane = |master: &'a Option<LoadedMaster>| master.as_ref().map(|master| &*master.data);
+        ReductionInputs {
+            raw,
+            bias: plane(&self.masters.bias),
+            dark_per_second: plane(&self.masters.dark),
+            flat: plane(&self.masters.flat),
+            bad_pixels: self.masters.bad_pixels.as_deref(),
+            exposure_seconds: self.exposure_seconds,
+            gain_electrons: self.gain_electrons,
+            read_noise_electrons: self.read_noise_electrons,
+            saturation: self.saturation,
+        }
+    }
+}
+
+/// Reduces a frame (`raw` in data numbers).
 pub fn reduce_frame(
     raw: &Image,
     keywords: &FrameKeywords,
     masters: &MastersInForce,
     parameters: &ReductionParameters,
 ) -> Result<Reduction, CalibrationError> {
-    let is_raw = !keywords.camera.is_reduced;
-    let selected = if parameters.use_masters && is_raw {
-        masters.select(keywords, raw.dim(), parameters.hot_pixel_sigma)
-    } else {
-        SelectedMasters::default()
-    };
-    let mut degradations = selected.degradations.clone();
-    let measured_gain = || Some(selected.flat.as_ref()?.record.figures.gain_electrons?.value);
-    let stated_gain = parameters.gain_electrons.or(keywords.gain_electrons);
-    let gain = stated_gain.or_else(measured_gain);
-    if gain.is_none() {
-        let reason =
-            "neither settings, header, camera nor flats give a gain: 1 electron per data number";
-        degradations.push(Degradation::new("NOGAIN", reason));
-    }
-    let gain_electrons = gain.unwrap_or(ASSUMED_GAIN);
-    let measured_noise =
-        || Some(selected.bias.as_ref()?.record.figures.read_noise_dn? * gain_electrons);
-    let stated_noise = parameters.read_noise_electrons.or(keywords.read_noise_electrons);
-    let read_noise = stated_noise.or_else(measured_noise);
-    if read_noise.is_none() {
-        let reason =
-            "neither settings, header, camera nor biases give a read noise: none is assumed";
-        degradations.push(Degradation::new("NORDNOIS", reason));
-    }
-    let read_noise_electrons = read_noise.unwrap_or(0.0);
-    let stated = parameters.saturation.or(keywords.saturation).unwrap_or(f64::INFINITY);
-    let measured = measured_saturation(raw).map_or(f64::INFINITY, f64::from);
-    let saturation = stated.min(measured);
+    let plan =
+        ReductionPlan::new(raw.dim(), measured_saturation(raw), keywords, masters, parameters);
+    let image = reduce(&plan.inputs(raw))?;
+    let good_fraction = good_fraction(&image.mask);
+    Ok(Reduction { image, plan, good_fraction })
+}
 
-    let mut image = reduce(&ReductionInputs {
-        raw,
-        bias: selected.bias.as_ref().map(|master| &*master.data),
-        dark_per_second: selected.dark.as_ref().map(|master| &*master.data),
-        flat: selected.flat.as_ref().map(|master| &*master.data),
-        bad_pixels: selected.bad_pixels.as_deref(),
-        exposure_seconds: keywords.exposure_seconds,
-        gain_electrons,
-        read_noise_electrons,
-        saturation,
-    })?;
-    set_aside_undefined(&mut image);
-
-    let mut history = Vec::new();
-    if !is_raw {
-        history.push("reduction: the frame came reduced; no master is applied".to_owned());
-    }
-    for master in [&selected.bias, &selected.dark, &selected.flat].into_iter().flatten() {
-        let name = master.record.path.file_name().unwrap_or_default().to_string_lossy();
-        history.push(format!(
-            "reduction: {} {name} sha256 {}",
-            master.record.kind, master.record.sha256
-        ));
-    }
-    history.push(format!(
-        "reduction: gain {gain_electrons} e/adu ({}), read noise {read_noise_electrons} e ({}), saturation {saturation} adu",
-        origin(stated_gain, gain),
-        origin(stated_noise, read_noise),
-    ));
-    let good = image.mask.iter().filter(|bits| **bits == 0).count();
-    let good_fraction = good as f64 / image.mask.len().max(1) as f64;
-    Ok(Reduction {
-        image,
-        gain_electrons,
-        read_noise_electrons,
-        saturation,
-        masters: selected,
-        degradations,
-        history,
-        good_fraction,
-    })
+/// Share of the pixels with an empty mask.
+pub fn good_fraction(mask: &Mask) -> f64 {
+    let good = mask.iter().filter(|bits| **bits == 0).count();
+    good as f64 / mask.len().max(1) as f64
 }
 
 /// Where a figure comes from, in a word.
@@ -124,23 +147,11 @@ fn origin(stated: Option<f64>, found: Option<f64>) -> &'static str {
     }
 }
 
-/// Pixels without a defined value or variance become bad ones of value 0.
-fn set_aside_undefined(image: &mut CalibratedImage) {
-    ndarray::Zip::from(&mut image.data).and(&mut image.variance).and(&mut image.mask).for_each(
-        |value, variance, bits| {
-            if !(value.is_finite() && variance.is_finite() && *variance >= 0.0) {
-                *value = 0.0;
-                *variance = UNKNOWN_VARIANCE;
-                *bits |= mask_bits::BAD;
-            }
-        },
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::masters_in_force::tests::master;
     use super::*;
+    use crate::imaging::mask_bits;
     use crate::model::{FrameKind, MasterKind, UtcTime};
     use std::sync::Arc;
 
@@ -165,7 +176,7 @@ mod tests {
     }
 
     fn codes(reduction: &Reduction) -> Vec<&str> {
-        reduction.degradations.iter().map(|each| each.code.as_str()).collect()
+        reduction.plan.degradations.iter().map(|each| each.code.as_str()).collect()
     }
 
     #[test]
@@ -189,7 +200,7 @@ mod tests {
         let variance = reduction.image.variance[[4, 4]];
         assert!((225.0..=235.1).contains(&variance), "{variance}");
         assert_eq!(codes(&reduction), Vec::<&str>::new());
-        assert_eq!(reduction.masters.hashes().len(), 3);
+        assert_eq!(reduction.plan.masters.hashes().len(), 3);
     }
 
     #[test]

@@ -8,6 +8,21 @@ use ndarray::s;
 /// What was done, for HISTORY; empty for frames without sections.
 pub type SectionHistory = Vec<String>;
 
+/// The part that sees the sky, and the overscan, of a frame of these rows and columns; those that do not lie within it are none.
+pub(super) fn sections_within(
+    camera: &CameraTraits,
+    shape: (usize, usize),
+) -> (Option<PixelSection>, Option<PixelSection>) {
+    let within = |section: &Option<PixelSection>| section.filter(|each| each.is_within(shape));
+    (within(&camera.data_section), within(&camera.overscan_section))
+}
+
+/// Whether all of a frame sees the sky, so that [`cut`] leaves it as it is.
+pub fn is_whole(camera: &CameraTraits, shape: (usize, usize)) -> bool {
+    let (sky, overscan) = sections_within(camera, shape);
+    overscan.is_none() && sky.is_none_or(|sky| sky.shape() == shape)
+}
+
 /// The part of a raw frame that sees the sky, less the median of the overscan in each row. Sections that do not lie within the
 /// frame, as in one that was cut already, change nothing. Coordinates in the header follow the cut.
 pub fn cut(
@@ -15,8 +30,7 @@ pub fn cut(
     header: Option<&mut Header>,
     camera: &CameraTraits,
 ) -> (Image, SectionHistory) {
-    let within = |section: &Option<PixelSection>| section.filter(|each| each.is_within(data.dim()));
-    let (sky, overscan) = (within(&camera.data_section), within(&camera.overscan_section));
+    let (sky, overscan) = sections_within(camera, data.dim());
     let mut history = Vec::new();
     let mut data = data;
     if let Some(overscan) = overscan {

@@ -291,7 +291,7 @@ impl FilterStack {
         let to_input = self.to_input(frame, alignment)?;
         check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
         let mut flat = image.clone();
-        flat.data -= &background.level;
+        background.level.subtract_from(&mut flat.data);
         let area_ratio = match &frame.wcs {
             Some(wcs) => (self.reference.wcs.scale_arcsec() / wcs.scale_arcsec()).powi(2),
             None => 1.0,

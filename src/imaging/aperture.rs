@@ -207,8 +207,8 @@ mod tests {
             mask: Mask::zeros(shape),
         };
         let background = Background {
-            level: Image::from_elem(shape, 10.0),
-            noise: Image::from_elem(shape, 2.0),
+            level: Image::from_elem(shape, 10.0).into(),
+            noise: Image::from_elem(shape, 2.0).into(),
             global_level: 10.0,
             global_noise: 2.0,
         };
@@ -221,8 +221,8 @@ mod tests {
         let star = Star { x: 30.3, y: 29.6, flux: 200_000.0 };
         let mut image = frame((60, 60), &[star], 3.0, 100.0, 0.0, 4);
         let background = Background {
-            level: Image::from_elem((60, 60), 100.0),
-            noise: Image::from_elem((60, 60), 11.0),
+            level: Image::from_elem((60, 60), 100.0).into(),
+            noise: Image::from_elem((60, 60), 11.0).into(),
             global_level: 100.0,
             global_noise: 11.0,
         };

@@ -1,12 +1,12 @@
 //! Sky background on a mesh, in the manner of SExtractor (Bertin & Arnouts 1996, §3).
 
-use super::{Image, Mask, bands, spline, statistics};
+use super::{Image, Mask, bands, sky_map::SkyMap, spline::MeshSpline, statistics};
 
 /// Background level and noise of every pixel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Background {
-    pub level: Image,
-    pub noise: Image,
+    pub level: SkyMap,
+    pub noise: SkyMap,
     /// Medians over the mesh.
     pub global_level: f64,
     pub global_noise: f64,
@@ -64,9 +64,9 @@ pub fn estimate(data: &Image, mask: &Mask, mesh_pixels: usize) -> Background {
     let median =
         |values: &[f64]| statistics::median_and_deviation(values).map_or(0.0, |pair| pair.0);
     Background {
-        level: spline::interpolate(&levels, rows, columns, shape, f64::NEG_INFINITY),
+        level: MeshSpline::new(&levels, rows, columns, shape, f64::NEG_INFINITY).into(),
         // A spline may swing below its nodes; noise must not come near zero by that.
-        noise: spline::interpolate(&noises, rows, columns, shape, 0.5 * least_noise),
+        noise: MeshSpline::new(&noises, rows, columns, shape, 0.5 * least_noise).into(),
         global_level: median(&levels),
         global_noise: median(&noises),
     }
@@ -249,26 +249,54 @@ struct Clipped {
     sigma: f64,
 }
 
-/// Mean and standard deviation of the values in [low, high]. `None` for none.
+/// Values that are summed side by side, and how many are summed in single precision before the sums are added up.
+const LANES: usize = 8;
+const SUMMED_AT_ONCE: usize = 256;
+
+/// Mean and standard deviation of the values in [low, high], good enough for the range of a histogram. `None` for none.
 fn mean_and_sigma(values: &[f32], low: f64, high: f64) -> Option<(f64, f64)> {
     // Differences from a value of the sample keep the sums small and the variance exact.
-    let origin = f64::from(*values.first()?);
-    let (mut count, mut sum, mut squares) = (0u32, 0.0, 0.0);
-    for &value in values {
-        let value = f64::from(value);
-        if value >= low && value <= high {
-            let difference = value - origin;
-            count += 1;
-            sum += difference;
-            squares += difference * difference;
-        }
+    let origin = *values.first()?;
+    let mut totals = [0.0; 3];
+    for values in values.chunks(SUMMED_AT_ONCE) {
+        let sums = sums_within(values, origin, low as f32, high as f32);
+        totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
     }
-    if count == 0 {
+    let [count, sum, squares] = totals;
+    if count == 0.0 {
         return None;
     }
-    let mean = sum / f64::from(count);
-    let variance = squares / f64::from(count) - mean * mean;
-    Some((origin + mean, variance.max(0.0).sqrt()))
+    if !(sum.is_finite() && squares.is_finite()) {
+        // Squares of such values are no numbers of single precision.
+        let within = values.iter().map(|value| f64::from(*value));
+        let within: Vec<f64> = within.filter(|value| *value >= low && *value <= high).collect();
+        let mean = within.iter().sum::<f64>() / count;
+        let square = within.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        return Some((mean, square.sqrt()));
+    }
+    let mean = sum / count;
+    let variance = squares / count - mean * mean;
+    Some((f64::from(origin) + mean, variance.max(0.0).sqrt()))
+}
+
+/// Number, and sums of the differences from `origin` and of their squares, of the values in [low, high].
+fn sums_within(values: &[f32], origin: f32, low: f32, high: f32) -> [f64; 3] {
+    let mut sums = [[0.0_f32; LANES]; 3];
+    let mut add = |lane: usize, value: f32| {
+        let is_within = (value >= low) & (value <= high);
+        let difference = if is_within { value - origin } else { 0.0 };
+        sums[0][lane] += if is_within { 1.0 } else { 0.0 };
+        sums[1][lane] += difference;
+        sums[2][lane] += difference * difference;
+    };
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for (lane, &value) in block.iter().enumerate() {
+            add(lane, value);
+        }
+    }
+    rest.iter().for_each(|&value| add(0, value));
+    sums.map(|lanes| lanes.into_iter().map(f64::from).sum())
 }
 
 /// Gives cells without a sky the mean of the neighbours that have one, ring after ring.
@@ -336,7 +364,7 @@ mod tests {
         let data = noisy((300, 400), slope, 5.0);
         let background = estimate(&data, &Mask::zeros((300, 400)), 64);
         let (mut squares, mut worst) = (0.0, 0.0f64);
-        for ((y, x), &level) in background.level.indexed_iter() {
+        for ((y, x), &level) in background.level.to_plane().indexed_iter() {
             let error = f64::from(level) - slope(x, y);
             squares += error * error;
             worst = worst.max(error.abs());
@@ -346,7 +374,7 @@ mod tests {
         assert!(worst < 1.5, "{worst}");
         assert!((background.global_level - slope(200, 150)).abs() < 0.3);
         assert!((background.global_noise - 5.0).abs() < 0.15);
-        for &noise in &background.noise {
+        for &noise in &background.noise.to_plane() {
             assert!((noise - 5.0).abs() < 0.5);
         }
     }
@@ -378,8 +406,8 @@ mod tests {
             }
         }
         let background = estimate(&data, &mask, 32);
-        assert!(background.level.iter().all(|level| (level - 50.0).abs() < 1.0));
-        assert!(background.noise.iter().all(|noise| (noise - 2.0).abs() < 0.4));
+        assert!(background.level.to_plane().iter().all(|level| (level - 50.0).abs() < 1.0));
+        assert!(background.noise.to_plane().iter().all(|noise| (noise - 2.0).abs() < 0.4));
     }
 
     #[test]
@@ -395,8 +423,8 @@ mod tests {
     fn degenerate_images_are_answered() {
         for (shape, value) in [((1, 1), 3.0), ((5, 5), 3.0), ((70, 3), 3.0), ((64, 64), 0.0)] {
             let background = estimate(&Image::from_elem(shape, value), &Mask::zeros(shape), 64);
-            assert_eq!(background.level, Image::from_elem(shape, value));
-            assert_eq!(background.noise, Image::zeros(shape));
+            assert_eq!(background.level.to_plane(), Image::from_elem(shape, value));
+            assert_eq!(background.noise.to_plane(), Image::zeros(shape));
         }
         for (data, mask) in [
             (Image::from_elem((40, 40), f32::NAN), Mask::zeros((40, 40))),
@@ -404,7 +432,7 @@ mod tests {
             (Image::from_elem((40, 40), 5.0), Mask::zeros((3, 3))),
         ] {
             let background = estimate(&data, &mask, 8);
-            assert_eq!(background.level, Image::zeros((40, 40)));
+            assert_eq!(background.level.to_plane(), Image::zeros((40, 40)));
             assert_eq!((background.global_level, background.global_noise), (0.0, 0.0));
         }
         assert_eq!(estimate(&Image::zeros((0, 0)), &Mask::zeros((0, 0)), 0).level.dim(), (0, 0));
@@ -414,7 +442,11 @@ mod tests {
                 |(y, x)| if (x + y) % 2 == 0 { f32::MAX } else { f32::MIN },
             );
         assert!(
-            estimate(&huge, &Mask::zeros((32, 32)), 8).noise.iter().all(|noise| !noise.is_nan())
+            estimate(&huge, &Mask::zeros((32, 32)), 8)
+                .noise
+                .to_plane()
+                .iter()
+                .all(|noise| !noise.is_nan())
         );
     }
 

@@ -3,8 +3,8 @@
 pub use super::bad_pixels::bad_pixels;
 pub use super::combination::{Combination, combine, combine_darks};
 pub use super::flat_combination::{FlatZero, combine_flats, combine_flats_of_levels, flat_levels};
-pub use super::saturation::measured_saturation;
-use super::{CalibratedImage, Image, Mask, bands, mask_bits, statistics};
+pub use super::saturation::{measured_saturation, saturation_of_levels};
+use super::{CalibratedImage, Image, Mask, bands, combination::PixelRows, mask_bits, statistics};
 use std::borrow::Cow;
 
 /// Why frames cannot be combined or reduced: always the caller's input, another try will not help.
@@ -25,9 +25,9 @@ pub enum CalibrationError {
 }
 
 /// All that the reduction of one frame needs. Planes in data numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ReductionInputs<'a> {
-    pub raw: &'a Image,
+    pub raw: &'a dyn PixelRows,
     pub bias: Option<&'a Image>,
     pub dark_per_second: Option<&'a Image>,
     /// Median 1.
@@ -43,116 +43,222 @@ pub struct ReductionInputs<'a> {
 
 /// A pixel with less response than this is not used.
 const LEAST_RESPONSE: f32 = 0.1;
-
-/// A row's number, and its samples, variances and mask to be filled in.
-type OutputRow<'a> = (usize, ((&'a mut [f32], &'a mut [f32]), &'a mut [u8]));
-
-/// Whether a pixel has a value and a response to divide it by.
-fn is_usable(signal: f32, response: f32) -> bool {
-    signal.is_finite() && response.is_finite() && response >= LEAST_RESPONSE
-}
-
-/// A row of a plane, without a copy where its pixels lie side by side.
-fn row_of<T: Copy>(plane: &ndarray::Array2<T>, row: usize) -> Cow<'_, [T]> {
-    let view = plane.row(row);
-    match view.to_slice() {
-        Some(pixels) => Cow::Borrowed(pixels),
-        None => Cow::Owned(view.to_vec()),
-    }
-}
+/// Variance of a pixel of which nothing is known, electrons².
+const UNKNOWN_VARIANCE: f32 = 1e12;
 
 /// `gain · (raw − bias − dark·t) / flat` in electrons, with the variance
 /// `(max(signal, 0) + read noise²) / flat²` (signal in electrons before the flat) and the mask: bad, saturated, bleeding columns beside
-/// saturated pixels. One pass over the pixels. Pixels with a flat below 0.1 are bad and set to 0, as are those that are not finite;
-/// their variance is that of a flat of 1.
+/// saturated pixels. One pass over the pixels. Pixels with a flat below 0.1 are bad and set to 0, as are those whose value or
+/// variance would not be finite; their variance is that of a flat of 1, or 10¹² where that is not finite either.
 ///
 /// # Errors
-/// [`CalibrationError::ShapeMismatch`] if the planes differ in shape.
+/// [`CalibrationError::ShapeMismatch`] if the planes differ in shape, [`CalibrationError::Unreadable`] if the raw frame cannot be
+/// read.
 pub fn reduce(inputs: &ReductionInputs<'_>) -> Result<CalibratedImage, CalibrationError> {
+    let reducer = RowReducer::new(inputs)?;
     let shape = inputs.raw.dim();
-    let found = [
-        inputs.bias.map(Image::dim),
-        inputs.dark_per_second.map(Image::dim),
-        inputs.flat.map(Image::dim),
-        inputs.bad_pixels.map(Mask::dim),
-    ];
-    for (index, found) in (1..).zip(found) {
-        if let Some(found) = found.filter(|&found| found != shape) {
-            return Err(CalibrationError::ShapeMismatch { index, found, expected: shape });
-        }
-    }
-    let gain = inputs.gain_electrons as f32;
-    let read_variance = (inputs.read_noise_electrons * inputs.read_noise_electrons) as f32;
-    let seconds = inputs.exposure_seconds as f32;
-    let saturation = inputs.saturation as f32;
     let mut reduced = CalibratedImage {
         data: Image::zeros(shape),
         variance: Image::zeros(shape),
         mask: Mask::zeros(shape),
     };
-    // A master that is missing is a row of zeros, or of ones: one loop for all cases, without a branch.
-    let (zeros, ones, good) = (vec![0.0; shape.1], vec![1.0; shape.1], vec![0; shape.1]);
-    let seconds = if inputs.dark_per_second.is_some() { seconds } else { 0.0 };
-    let per_band = bands::rows_per_band(shape.0, shape.1);
     let (Some(data), Some(variance), Some(mask)) =
         (reduced.data.as_slice_mut(), reduced.variance.as_slice_mut(), reduced.mask.as_slice_mut())
     else {
         return Ok(reduced);
     };
-    let width = shape.1.max(1);
-    let outputs = data
-        .chunks_mut(width)
-        .zip(variance.chunks_mut(width))
-        .zip(mask.chunks_mut(width))
-        .enumerate();
-    let mut jobs: Vec<Vec<_>> = Vec::new();
-    for output in outputs {
-        if output.0 % per_band == 0 {
-            jobs.push(Vec::new());
-        }
-        if let Some(job) = jobs.last_mut() {
-            job.push(output);
-        }
-    }
-    let reduce_row = |(row, ((data, variance), mask)): OutputRow<'_>| {
+    let per_band = bands::rows_per_band(shape.0, shape.1);
+    let band = (per_band * shape.1).max(1);
+    let jobs = data.chunks_mut(band).zip(variance.chunks_mut(band)).zip(mask.chunks_mut(band));
+    let outcomes = bands::each(jobs.enumerate().collect(), |(number, ((data, variance), mask))| {
+        let piece = (ROWS_AT_ONCE * shape.1).max(1);
+        let pieces = data.chunks_mut(piece).zip(variance.chunks_mut(piece));
         let mut has_saturated = false;
-        let raw = row_of(inputs.raw, row);
-        let bias = inputs.bias.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
-        let dark =
-            inputs.dark_per_second.map_or(Cow::Borrowed(&zeros[..]), |plane| row_of(plane, row));
-        let flat = inputs.flat.map_or(Cow::Borrowed(&ones[..]), |plane| row_of(plane, row));
-        let bad = inputs.bad_pixels.map_or(Cow::Borrowed(&good[..]), |plane| row_of(plane, row));
+        for (index, ((data, variance), mask)) in pieces.zip(mask.chunks_mut(piece)).enumerate() {
+            let first_row = number * per_band + index * ROWS_AT_ONCE;
+            has_saturated |= reducer.make_rows(first_row, data, variance, mask)?;
+        }
+        Ok(has_saturated)
+    });
+    let has_saturated: Vec<bool> = outcomes
+        .into_iter()
+        .collect::<Result<_, String>>()
+        .map_err(|what| CalibrationError::Unreadable { index: 0, what })?;
+    if has_saturated.contains(&true) {
+        reducer.mark_bleeding(&mut reduced.mask);
+    }
+    Ok(reduced)
+}
+
+/// Rows of the raw frame that are read at once: they stay in the cache.
+const ROWS_AT_ONCE: usize = 4;
+
+/// The reduction of a frame whose rows can be made in any order and from any thread.
+pub struct RowReducer<'a> {
+    inputs: ReductionInputs<'a>,
+    /// A master that is missing is a row of zeros, or of ones: one loop for all cases, without a branch.
+    zeros: Vec<f32>,
+    ones: Vec<f32>,
+    good: Vec<u8>,
+}
+
+impl<'a> RowReducer<'a> {
+    /// # Errors
+    /// [`CalibrationError::ShapeMismatch`] if the planes differ in shape.
+    pub fn new(inputs: &ReductionInputs<'a>) -> Result<Self, CalibrationError> {
+        let shape = inputs.raw.dim();
+        let found = [
+            inputs.bias.map(Image::dim),
+            inputs.dark_per_second.map(Image::dim),
+            inputs.flat.map(Image::dim),
+            inputs.bad_pixels.map(Mask::dim),
+        ];
+        for (index, found) in (1..).zip(found) {
+            if let Some(found) = found.filter(|&found| found != shape) {
+                return Err(CalibrationError::ShapeMismatch { index, found, expected: shape });
+            }
+        }
+        let width = shape.1;
+        Ok(Self {
+            inputs: *inputs,
+            zeros: vec![0.0; width],
+            ones: vec![1.0; width],
+            good: vec![0; width],
+        })
+    }
+
+    /// Makes the rows from `first_row` on, as many as the three slices hold: electrons, electrons², mask without bleeding. Whether
+    /// there is a saturated pixel among them.
+    ///
+    /// # Errors
+    /// In words, if the raw frame has no such rows or they cannot be read.
+    pub fn make_rows(
+        &self,
+        first_row: usize,
+        data: &mut [f32],
+        variance: &mut [f32],
+        mask: &mut [u8],
+    ) -> Result<bool, String> {
+        let width = self.zeros.len().max(1);
+        let mut raw = vec![0.0; data.len()];
+        self.inputs.raw.read(first_row, &mut raw)?;
+        let outputs = data.chunks_mut(width).zip(variance.chunks_mut(width));
+        let outputs = outputs.zip(mask.chunks_mut(width)).zip(raw.chunks(width));
+        let mut has_saturated = false;
+        for (row, (((data, variance), mask), raw)) in (first_row..).zip(outputs) {
+            has_saturated |= self.make_row(row, raw, data, variance, mask);
+        }
+        Ok(has_saturated)
+    }
+
+    fn make_row(
+        &self,
+        row: usize,
+        raw: &[f32],
+        data: &mut [f32],
+        variance: &mut [f32],
+        mask: &mut [u8],
+    ) -> bool {
+        let inputs = &self.inputs;
+        let gain = inputs.gain_electrons as f32;
+        let read_variance = (inputs.read_noise_electrons * inputs.read_noise_electrons) as f32;
+        let spare = if read_variance.is_finite() { read_variance } else { UNKNOWN_VARIANCE };
+        let seconds = inputs.dark_per_second.map_or(0.0, |_| inputs.exposure_seconds as f32);
+        let saturation = inputs.saturation as f32;
+        let bias = inputs.bias.map_or(Cow::Borrowed(&self.zeros[..]), |plane| row_of(plane, row));
+        let dark = inputs
+            .dark_per_second
+            .map_or(Cow::Borrowed(&self.zeros[..]), |plane| row_of(plane, row));
+        let flat = inputs.flat.map_or(Cow::Borrowed(&self.ones[..]), |plane| row_of(plane, row));
+        let bad =
+            inputs.bad_pixels.map_or(Cow::Borrowed(&self.good[..]), |plane| row_of(plane, row));
         let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
         for (((value, noise), &counts), ((&bias, &dark), &response)) in
-            data.iter_mut().zip(variance.iter_mut()).zip(raw.iter()).zip(masters)
+            data.iter_mut().zip(variance.iter_mut()).zip(raw).zip(masters)
         {
             let signal = gain * (counts - bias - dark * seconds);
             let square = signal.max(0.0) + read_variance;
-            let is_good = is_usable(signal, response);
-            let known = if square.is_finite() { square } else { read_variance };
-            *value = if is_good { signal / response } else { 0.0 };
-            *noise = if is_good { square / (response * response) } else { known };
+            let (light, scatter) = (signal / response, square / (response * response));
+            // No number is within these bounds if it is not finite.
+            let is_good = (response >= LEAST_RESPONSE)
+                & (response <= f32::MAX)
+                & (light.abs() <= f32::MAX)
+                & (scatter <= f32::MAX);
+            *value = if is_good { light } else { f32::NAN };
+            *noise = if is_good {
+                scatter
+            } else if square <= f32::MAX {
+                square
+            } else {
+                spare
+            };
         }
-        let light = raw.iter().zip(bias.iter()).zip(dark.iter()).zip(flat.iter());
-        for ((flags, &bad), (((&counts, &bias), &dark), &response)) in
-            mask.iter_mut().zip(bad.iter()).zip(light)
+        let mut saturated_bits = 0;
+        for (((flags, &bad), &counts), value) in
+            mask.iter_mut().zip(bad.iter()).zip(raw).zip(data.iter_mut())
         {
-            let is_good = is_usable(gain * (counts - bias - dark * seconds), response);
             let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
+            let is_good = value.abs() <= f32::MAX;
             *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
-            has_saturated |= saturated != 0;
+            *value = if is_good { *value } else { 0.0 };
+            saturated_bits |= saturated;
         }
-        has_saturated
-    };
-    // Every row is reduced, so no short cut at the first with a saturated pixel.
-    let has_saturated = bands::each(jobs, |rows| {
-        rows.into_iter().map(reduce_row).fold(false, |any, saturated| any | saturated)
-    })
-    .contains(&true);
-    if has_saturated {
-        mark_bleeding(inputs, &mut reduced.mask);
+        saturated_bits != 0
     }
-    Ok(reduced)
+
+    /// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
+    pub fn mark_bleeding(&self, mask: &mut Mask) {
+        let sky = self.sky_level();
+        let mut saturated: Vec<(usize, usize)> = mask
+            .indexed_iter()
+            .filter(|(_, flags)| **flags & mask_bits::SATURATED != 0)
+            .map(|((row, column), _)| (column, row))
+            .collect();
+        saturated.sort_unstable();
+        let rows = mask.dim().0;
+        for (column, row) in saturated {
+            let mut follow = |path: &mut dyn Iterator<Item = usize>| {
+                for row in path {
+                    if mask[(row, column)] & (mask_bits::SATURATED | mask_bits::BLEED) != 0
+                        || !self.is_bleeding(sky, row, column)
+                    {
+                        break;
+                    }
+                    mask[(row, column)] |= mask_bits::BLEED;
+                }
+            };
+            follow(&mut (0..row).rev());
+            follow(&mut (row + 1..rows));
+        }
+    }
+
+    /// Median of a sample of the raw frame.
+    fn sky_level(&self) -> f32 {
+        let (rows, columns) = self.inputs.raw.dim();
+        let step = (rows * columns).div_ceil(SKY_SAMPLE).max(1);
+        let places = (0..rows * columns).step_by(step);
+        let mut sample: Vec<f32> =
+            places.map(|place| self.inputs.raw.pixel(place / columns, place % columns)).collect();
+        statistics::median_in_place(&mut sample).unwrap_or(0.0)
+    }
+
+    fn is_bleeding(&self, sky: f32, row: usize, column: usize) -> bool {
+        let inputs = &self.inputs;
+        let columns = inputs.raw.dim().1;
+        let mut beside: Vec<f32> = BLEED_REACH
+            .flat_map(|reach| [column.checked_sub(reach), column.checked_add(reach)])
+            .flatten()
+            .filter(|place| *place < columns)
+            .map(|place| inputs.raw.pixel(row, place))
+            .collect();
+        let Some(level) = statistics::median_in_place(&mut beside) else { return false };
+        let value = inputs.raw.pixel(row, column);
+        let gain = inputs.gain_electrons as f32;
+        let bias = inputs.bias.map_or(0.0, |bias| bias[(row, column)]);
+        let read_noise = inputs.read_noise_electrons as f32 / gain;
+        let noise = ((level - bias).max(0.0) / gain + read_noise * read_noise).sqrt();
+        value - level > BLEED_SIGMA * noise && value - sky > BLEED_CONTRAST * (level - sky)
+    }
 }
 
 /// Columns on each side with which a pixel of a bleeding column is compared: beyond a few columns that bleed together, within the
@@ -165,50 +271,13 @@ const BLEED_CONTRAST: f32 = 2.0;
 /// Pixels from which the sky level is taken.
 const SKY_SAMPLE: usize = 1 << 18;
 
-/// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
-fn mark_bleeding(inputs: &ReductionInputs<'_>, mask: &mut Mask) {
-    let step = inputs.raw.len().div_ceil(SKY_SAMPLE).max(1);
-    let raw = inputs.raw.as_standard_layout();
-    let values = raw.as_slice().unwrap_or_default();
-    let mut sample: Vec<f32> = values.iter().step_by(step).copied().collect();
-    let sky = statistics::median_in_place(&mut sample).unwrap_or(0.0);
-    let mut saturated: Vec<(usize, usize)> = mask
-        .indexed_iter()
-        .filter(|(_, flags)| **flags & mask_bits::SATURATED != 0)
-        .map(|((row, column), _)| (column, row))
-        .collect();
-    saturated.sort_unstable();
-    let rows = mask.dim().0;
-    for (column, row) in saturated {
-        let mut follow = |path: &mut dyn Iterator<Item = usize>| {
-            for row in path {
-                if mask[(row, column)] & (mask_bits::SATURATED | mask_bits::BLEED) != 0
-                    || !is_bleeding(inputs, sky, row, column)
-                {
-                    break;
-                }
-                mask[(row, column)] |= mask_bits::BLEED;
-            }
-        };
-        follow(&mut (0..row).rev());
-        follow(&mut (row + 1..rows));
+/// A row of a plane, without a copy where its pixels lie side by side.
+fn row_of<T: Copy>(plane: &ndarray::Array2<T>, row: usize) -> Cow<'_, [T]> {
+    let view = plane.row(row);
+    match view.to_slice() {
+        Some(pixels) => Cow::Borrowed(pixels),
+        None => Cow::Owned(view.to_vec()),
     }
-}
-
-fn is_bleeding(inputs: &ReductionInputs<'_>, sky: f32, row: usize, column: usize) -> bool {
-    let line = inputs.raw.row(row);
-    let mut beside: Vec<f32> = BLEED_REACH
-        .flat_map(|reach| [column.checked_sub(reach), column.checked_add(reach)])
-        .flatten()
-        .filter_map(|place| line.get(place).copied())
-        .collect();
-    let Some(level) = statistics::median_in_place(&mut beside) else { return false };
-    let value = line[column];
-    let gain = inputs.gain_electrons as f32;
-    let bias = inputs.bias.map_or(0.0, |bias| bias[(row, column)]);
-    let read_noise = inputs.read_noise_electrons as f32 / gain;
-    let noise = ((level - bias).max(0.0) / gain + read_noise * read_noise).sqrt();
-    value - level > BLEED_SIGMA * noise && value - sky > BLEED_CONTRAST * (level - sky)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub trait PixelRows: Sync {
     /// # Errors
     /// In words, if there are no such rows or they cannot be read.
     fn read(&self, first_row: usize, values: &mut [f32]) -> Result<(), String>;
+
+    /// One pixel; NaN where there is none.
+    fn pixel(&self, row: usize, column: usize) -> f32;
 }
 
 impl PixelRows for Image {
@@ -44,9 +47,16 @@ impl PixelRows for Image {
         }
         for (row, values) in values.chunks_exact_mut(width.max(1)).enumerate() {
             let pixels = self.row(first_row + row);
-            values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = *pixel);
+            match pixels.to_slice() {
+                Some(pixels) => values.copy_from_slice(pixels),
+                None => values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = *pixel),
+            }
         }
         Ok(())
+    }
+
+    fn pixel(&self, row: usize, column: usize) -> f32 {
+        self.get((row, column)).copied().unwrap_or(f32::NAN)
     }
 }
 

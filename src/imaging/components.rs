@@ -6,6 +6,62 @@ pub(super) struct Run {
     pub row: u32,
     pub start: u32,
     pub end: u32,
+    /// Place of the value of its first pixel.
+    pub first_value: u32,
+}
+
+/// All pixels above a threshold, in raster order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct BrightRuns {
+    runs: Vec<Run>,
+    values: Vec<f32>,
+}
+
+/// Values that are looked through at once.
+const BLOCK: usize = 32;
+
+impl BrightRuns {
+    /// Adds the pixels of the next row.
+    pub fn add_row(&mut self, row: usize, values: &[f32], threshold: f32) {
+        let mut open: Option<Run> = None;
+        for (block, block_values) in values.chunks(BLOCK).enumerate() {
+            // Nearly everywhere there is nothing.
+            let any = block_values.iter().fold(false, |any, &value| any | (value > threshold));
+            if !any {
+                self.runs.extend(open.take());
+                continue;
+            }
+            for (column, &value) in (block * BLOCK..).zip(block_values) {
+                if value > threshold {
+                    let (column, first_value) = (column as u32, self.values.len() as u32);
+                    let fresh = Run { row: row as u32, start: column, end: column, first_value };
+                    open.get_or_insert(fresh).end = column + 1;
+                    self.values.push(value);
+                } else {
+                    self.runs.extend(open.take());
+                }
+            }
+        }
+        self.runs.extend(open);
+    }
+
+    /// Those of one part of an image after the other.
+    pub fn joined(parts: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            let before = all.values.len() as u32;
+            all.values.extend(part.values);
+            let moved = |run: Run| Run { first_value: run.first_value + before, ..run };
+            all.runs.extend(part.runs.into_iter().map(moved));
+        }
+        all
+    }
+
+    /// The values of the pixels of a run.
+    pub fn values(&self, run: &Run) -> &[f32] {
+        let first = run.first_value as usize;
+        self.values.get(first..first + (run.end - run.start) as usize).unwrap_or(&[])
+    }
 }
 
 /// 8-connected components, each a list of runs in raster order; components in the order of their first pixel.
@@ -22,33 +78,21 @@ impl Components {
     }
 }
 
-/// Components of the pixels of `plane` (row-major, `width` columns) above `threshold` with at least `minimum_pixels` pixels.
+/// Components of bright pixels with at least `minimum_pixels` pixels.
 ///
-/// One pass makes runs and joins those that touch in neighbouring rows; memory is that of the runs.
-pub(super) fn connected(
-    plane: &[f32],
-    width: usize,
-    threshold: f32,
-    minimum_pixels: usize,
-) -> Components {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut parents: Vec<u32> = Vec::new();
+/// One pass joins the runs that touch in neighbouring rows; memory is that of the runs.
+pub(super) fn connected(bright: &BrightRuns, minimum_pixels: usize) -> Components {
+    let runs = &bright.runs;
+    let mut parents: Vec<u32> = (0..runs.len() as u32).collect();
     let mut previous = 0..0;
-    for (row, values) in plane.chunks_exact(width.max(1)).enumerate() {
-        let first = runs.len();
-        let mut column = 0;
-        while let Some(offset) = values[column..].iter().position(|&value| value > threshold) {
-            let start = column + offset;
-            let length = values[start..]
-                .iter()
-                .position(|&value| value.is_nan() || value <= threshold)
-                .unwrap_or(values.len() - start);
-            column = start + length;
-            runs.push(Run { row: row as u32, start: start as u32, end: column as u32 });
-            parents.push(parents.len() as u32);
-        }
-        let mut above = previous.start;
-        for index in first..runs.len() {
+    for row in runs.chunk_by(|one, next| one.row == next.row) {
+        let now = previous.end..previous.end + row.len();
+        let is_next = |above: &Run| row.first().is_some_and(|run| above.row + 1 == run.row);
+        let mut above = match runs.get(previous.start).is_some_and(is_next) {
+            true => previous.start,
+            false => previous.end,
+        };
+        for index in now.clone() {
             let run = runs[index];
             // Half-open ends: touching by a corner is `end == start`.
             while above < previous.end && runs[above].end < run.start {
@@ -60,9 +104,9 @@ pub(super) fn connected(
                 touching += 1;
             }
         }
-        previous = first..runs.len();
+        previous = now;
     }
-    gather(&runs, &mut parents, minimum_pixels)
+    gather(runs, &mut parents, minimum_pixels)
 }
 
 fn root(parents: &mut [u32], mut index: u32) -> u32 {
@@ -100,7 +144,7 @@ fn gather(runs: &[Run], parents: &mut [u32], minimum_pixels: usize) -> Component
             starts.push(total);
         }
     }
-    let mut sorted = vec![Run { row: 0, start: 0, end: 0 }; total];
+    let mut sorted = vec![Run { row: 0, start: 0, end: 0, first_value: 0 }; total];
     for (index, run) in runs.iter().enumerate() {
         let component = root(parents, index as u32) as usize;
         if next[component] != usize::MAX {
@@ -115,6 +159,29 @@ fn gather(runs: &[Run], parents: &mut [u32], minimum_pixels: usize) -> Component
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn bright(plane: &[f32], width: usize, threshold: f32) -> BrightRuns {
+        let rows: Vec<&[f32]> = plane.chunks_exact(width.max(1)).collect();
+        let (upper, lower) = rows.split_at(rows.len() / 2);
+        let part = |first: usize, rows: &[&[f32]]| {
+            let mut part = BrightRuns::default();
+            for (row, values) in (first..).zip(rows) {
+                part.add_row(row, values, threshold);
+            }
+            part
+        };
+        BrightRuns::joined(vec![part(0, upper), part(upper.len(), lower)])
+    }
+
+    fn connected_of(plane: &[f32], width: usize, threshold: f32, minimum: usize) -> Components {
+        let bright = bright(plane, width, threshold);
+        for run in &bright.runs {
+            let place = run.row as usize * width + run.start as usize;
+            let expected = &plane[place..place + (run.end - run.start) as usize];
+            assert_eq!(bright.values(run), expected);
+        }
+        connected(&bright, minimum)
+    }
 
     /// Labels by filling from each pixel in turn.
     fn filled(plane: &[f32], width: usize, minimum_pixels: usize) -> Vec<Vec<usize>> {
@@ -155,7 +222,7 @@ mod tests {
             minimum in 1usize..5,
         ) {
             let plane: Vec<f32> = bits.iter().map(|&bit| f32::from(u8::from(bit))).collect();
-            let components = connected(&plane, 12, 0.5, minimum);
+            let components = connected_of(&plane, 12, 0.5, minimum);
             let found: Vec<Vec<usize>> = components
                 .iter()
                 .map(|runs| {
@@ -170,9 +237,9 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_are_below() {
-        assert_eq!(connected(&[f32::NAN; 9], 3, 0.0, 1).iter().count(), 0);
-        assert_eq!(connected(&[], 0, 0.0, 1).iter().count(), 0);
-        assert_eq!(connected(&[1.0; 9], 3, 0.0, 9).iter().count(), 1);
-        assert_eq!(connected(&[1.0; 9], 3, 0.0, 10).iter().count(), 0);
+        assert_eq!(connected_of(&[f32::NAN; 9], 3, 0.0, 1).iter().count(), 0);
+        assert_eq!(connected_of(&[], 0, 0.0, 1).iter().count(), 0);
+        assert_eq!(connected_of(&[1.0; 9], 3, 0.0, 9).iter().count(), 1);
+        assert_eq!(connected_of(&[1.0; 9], 3, 0.0, 10).iter().count(), 0);
     }
 }

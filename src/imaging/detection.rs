@@ -4,7 +4,7 @@ use super::{
     CalibratedImage, aperture,
     background::Background,
     bands, cleaning,
-    components::{self, Run},
+    components::{self, BrightRuns, Run},
     deblending::{self, Cutting, Member},
     half_light, kron, mask_bits,
     matched_filter::{self, FWHM_PER_SIGMA},
@@ -148,7 +148,6 @@ pub fn detect(
 
 /// Detections above the threshold, deblended and cleaned, and whose the pixels are.
 fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Footprint>, Owners) {
-    let significance = matched_filter::significance(planes, parameters.filter_fwhm_pixels);
     let threshold = parameters.threshold_sigma.max(LOWEST_THRESHOLD) as f32;
     let minimum_pixels = parameters.minimum_pixels.max(1);
     let cutting = Cutting {
@@ -157,34 +156,18 @@ fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Foo
         contrast: parameters.deblend_contrast,
         minimum_pixels,
     };
-    let components = components::connected(&significance, planes.width, threshold, minimum_pixels);
+    let bright = matched_filter::bright_runs(planes, parameters.filter_fwhm_pixels, threshold);
+    let components = components::connected(&bright, minimum_pixels);
+    let components: Vec<&[Run]> = components.iter().collect();
+    let cut = bands::map(&components, |runs| cut(planes, &bright, runs, &cutting));
     let mut footprints = Vec::new();
     let mut owners = Owners::new(planes.height, planes.width);
-    let mut members = Vec::new();
-    let mut own = Vec::new();
-    for runs in components.iter() {
-        collect(&significance, planes.width, runs, &mut members);
-        let branches = match levelled(planes, &members) {
-            Some(levelled) => deblending::deblend(&levelled, &cutting),
-            None => deblending::deblend(&members, &cutting),
-        };
-        let blended = branches.len() > 1;
-        for branch in &branches {
-            own.clear();
-            own.extend(branch.iter().map(|&index| members[index as usize]));
-            let label = owners.add();
-            for member in &own {
-                owners.take(member.y as usize, member.x as usize, label);
-            }
-            if let Some(mut footprint) =
-                moments::measure(planes, &own, threshold, minimum_pixels, label)
-            {
-                if blended {
-                    footprint.flags.set(SourceFlags::BLENDED);
-                }
-                footprints.push(footprint);
-            }
+    for (own, footprint) in cut.into_iter().flatten() {
+        let label = owners.add();
+        for member in &own {
+            owners.take(member.y as usize, member.x as usize, label);
         }
+        footprints.extend(footprint.map(|footprint| Footprint { label, ..footprint }));
     }
     let mut kept = cleaning::survivors(&footprints, f64::from(threshold)).into_iter();
     footprints.retain(|footprint| {
@@ -197,14 +180,36 @@ fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Foo
     (footprints, owners)
 }
 
-fn collect(significance: &[f32], width: usize, runs: &[Run], members: &mut Vec<Member>) {
-    members.clear();
-    for run in runs {
-        let first = run.row as usize * width;
-        for x in run.start..run.end {
-            members.push(Member { x, y: run.row, value: significance[first + x as usize] });
+/// The sources of a component: their pixels, and what these say, if they are enough.
+fn cut(
+    planes: &Planes<'_>,
+    bright: &BrightRuns,
+    runs: &[Run],
+    cutting: &Cutting,
+) -> Vec<(Vec<Member>, Option<Footprint>)> {
+    let members: Vec<Member> = runs
+        .iter()
+        .flat_map(|run| {
+            let pixels = (run.start..run.end).zip(bright.values(run));
+            pixels.map(|(x, &value)| Member { x, y: run.row, value })
+        })
+        .collect();
+    let branches = match levelled(planes, &members) {
+        Some(levelled) => deblending::deblend(&levelled, cutting),
+        None => deblending::deblend(&members, cutting),
+    };
+    let blended = branches.len() > 1;
+    let source = |branch: Vec<u32>| {
+        let own: Vec<Member> =
+            branch.into_iter().filter_map(|index| members.get(index as usize).copied()).collect();
+        let mut footprint =
+            moments::measure(planes, &own, cutting.threshold, cutting.minimum_pixels);
+        if let Some(footprint) = footprint.as_mut().filter(|_| blended) {
+            footprint.flags.set(SourceFlags::BLENDED);
         }
-    }
+        (own, footprint)
+    };
+    branches.into_iter().map(source).collect()
 }
 
 /// The members with saturated pixels as bright as the brightest: what is cut off flat must not fall apart into its own

@@ -48,8 +48,8 @@ fn frame(oracle: &Value) -> CalibratedImage {
 fn plain(oracle: &Value, image: &CalibratedImage) -> Background {
     let level = number(&oracle["plain_level"]);
     Background {
-        level: Image::from_elem(image.shape(), level as f32),
-        noise: Image::ones(image.shape()),
+        level: Image::from_elem(image.shape(), level as f32).into(),
+        noise: Image::ones(image.shape()).into(),
         global_level: level,
         global_noise: 1.0,
     }
@@ -88,8 +88,8 @@ fn background_agrees_with_sep() {
     for sample in expected["samples"].as_array().unwrap() {
         let sample = numbers(sample);
         let pixel = [sample[1] as usize, sample[0] as usize];
-        assert_near(f64::from(found.level[pixel]), sample[2], 1e-3, "level");
-        assert_near(f64::from(found.noise[pixel]), sample[3], 5e-3, "noise");
+        assert_near(f64::from(found.level.at(pixel[0], pixel[1])), sample[2], 1e-3, "level");
+        assert_near(f64::from(found.noise.at(pixel[0], pixel[1])), sample[3], 5e-3, "noise");
     }
 }
 

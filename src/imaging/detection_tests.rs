@@ -67,8 +67,8 @@ fn sources_on_a_noiseless_sky_are_found_by_the_variance_plane() {
     synthetic::add_stars(&mut light, &[Star { x: 30.3, y: 28.8, flux: 5000.0 }], 3.0, 6);
     let image = image_of(light.mapv(|value| value as f32));
     let background = Background {
-        level: Image::zeros((60, 60)),
-        noise: Image::zeros((60, 60)),
+        level: Image::zeros((60, 60)).into(),
+        noise: Image::zeros((60, 60)).into(),
         global_level: 0.0,
         global_noise: 0.0,
     };

@@ -194,8 +194,8 @@ mod tests {
             mask: Mask::zeros((size, size)),
         };
         let background = Background {
-            level: Image::zeros((size, size)),
-            noise: Image::from_elem((size, size), sigma as f32),
+            level: Image::zeros((size, size)).into(),
+            noise: Image::from_elem((size, size), sigma as f32).into(),
             global_level: 0.0,
             global_noise: sigma,
         };

@@ -204,7 +204,7 @@ impl<'a> Window<'a> {
                     continue;
                 }
                 good_share += light;
-                let noise = planes.noise_row(row).get(column).copied().map_or(0.0, f64::from);
+                let noise = f64::from(planes.noise(row, column));
                 let sky_variance = if noise > 0.0 { noise * noise } else { pixel.variance };
                 pixels.push(WindowPixel {
                     x: column as f64,

@@ -379,8 +379,8 @@ mod tests {
             mask: Mask::zeros(shape),
         };
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };
@@ -434,8 +434,8 @@ mod tests {
         let size = text("size") as usize;
         let image = frame((size, size), &stars, fwhm, text("sky"), 0.0, text("seed") as u64);
         let background = Background {
-            level: Image::from_elem((size, size), text("sky") as f32),
-            noise: Image::from_elem((size, size), 15.0),
+            level: Image::from_elem((size, size), text("sky") as f32).into(),
+            noise: Image::from_elem((size, size), 15.0).into(),
             global_level: text("sky"),
             global_noise: 15.0,
         };

@@ -192,8 +192,8 @@ mod tests {
             mask: Mask::zeros(shape),
         };
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };

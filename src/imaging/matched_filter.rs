@@ -2,6 +2,7 @@
 
 use super::{
     bands,
+    components::BrightRuns,
     planes::{Planes, UNUSABLE},
 };
 
@@ -10,68 +11,205 @@ pub(super) const FWHM_PER_SIGMA: f64 = 2.354_820_045_030_949_3;
 
 /// Widest half-width of the kernel in pixels: a bound on time.
 const WIDEST_REACH: usize = 24;
+/// A share of the kernel's weight below which nothing is known: rounding errors are smaller.
+const LEAST_WEIGHT: f32 = 1e-4;
 
-/// Significance of every pixel, row-major: Σ kᵢdᵢ/σᵢ² / √(Σ kᵢ²/σᵢ²) with the background-subtracted data d, the
-/// noise of the background σ and a Gaussian kernel k of `fwhm_pixels` about the pixel. It has unit variance on
-/// empty sky with independent noise, up to masks and edges, as missing pixels enter neither sum. Zero where nothing is
-/// known.
+/// The pixels whose significance is above the threshold, with it.
 ///
-/// The kernel separates into rows and columns, as does its square; rows pass through a ring of filtered rows, so that the only full
-/// plane is the result.
-pub(super) fn significance(planes: &Planes<'_>, fwhm_pixels: f64) -> Vec<f32> {
-    let kernel = kernel(fwhm_pixels);
-    let squared: Vec<f32> = kernel.iter().map(|value| value * value).collect();
-    let mut result = vec![0.0f32; planes.height * planes.width];
-    bands::of_plane(&mut result, planes.width, 1, |first_row, rows| {
-        filter_rows(planes, &kernel, &squared, first_row, rows);
+/// The significance is Σ kᵢuᵢdᵢ / (σ √(Σ kᵢ²uᵢ)) with the background-subtracted data d, the noise of the background σ at the pixel,
+/// a Gaussian kernel k of `fwhm_pixels` about it, and u one where a pixel can be used, else zero: so is what lies off the image. It
+/// has unit variance on empty sky with independent noise, up to masks and edges. Where the background has no noise (a constant image
+/// with sources), the variance plane may know; a pixel of which nothing is known has none.
+///
+/// Rows pass through a ring of filtered rows and are looked through at once: no full plane is made.
+pub(super) fn bright_runs(planes: &Planes<'_>, fwhm_pixels: f64, threshold: f32) -> BrightRuns {
+    let filter = Filter::new(planes, fwhm_pixels);
+    let band = bands::rows_per_band(planes.height, planes.width);
+    let starts = (0..planes.height).step_by(band).collect();
+    let found = bands::each(starts, |first_row| {
+        let mut found = BrightRuns::default();
+        let end = (first_row + band).min(planes.height);
+        filter.visit(first_row..end, |row, significance| {
+            found.add_row(row, significance, threshold);
+        });
+        found
     });
-    result
+    BrightRuns::joined(found)
 }
 
-/// The significance of the rows from `first_row` on.
-fn filter_rows(
-    planes: &Planes<'_>,
-    kernel: &[f32],
-    squared: &[f32],
-    first_row: usize,
-    result: &mut [f32],
-) {
-    let reach = kernel.len() / 2;
-    let (height, width) = (planes.height, planes.width);
-    // Padding with zeros of either side: pixels off the image weigh nothing.
-    let mut signal = vec![0.0f32; width + 2 * reach];
-    let mut weight = vec![0.0f32; width + 2 * reach];
-    let ring_rows = kernel.len();
-    let mut ring_signal = vec![0.0f32; ring_rows * width];
-    let mut ring_weight = vec![0.0f32; ring_rows * width];
-    let mut sum_weight = vec![0.0f32; width];
-    let mut ready = first_row.saturating_sub(reach);
-    for (offset, output) in result.chunks_exact_mut(width).enumerate() {
-        let row = first_row + offset;
-        while ready < height.min(row + reach + 1) {
-            weigh_row(planes, ready, &mut signal[reach..], &mut weight[reach..]);
-            let slot = (ready % ring_rows) * width;
-            convolve(&signal, kernel, &mut ring_signal[slot..slot + width]);
-            convolve(&weight, squared, &mut ring_weight[slot..slot + width]);
-            ready += 1;
-        }
-        sum_weight.fill(0.0);
-        let first = row.saturating_sub(reach);
-        for near in first..height.min(row + reach + 1) {
-            let tap = near + reach - row;
-            let slot = (near % ring_rows) * width;
-            let signal = &ring_signal[slot..slot + width];
-            if near == first {
-                // Fresh memory is written before it is read: reading it first would map it twice.
-                assign(output, signal, kernel[tap]);
-            } else {
-                accumulate(output, signal, kernel[tap]);
+/// The filter on one image.
+struct Filter<'a> {
+    planes: &'a Planes<'a>,
+    kernel: Vec<f32>,
+    squared: Vec<f32>,
+    /// Σ k² along a row, of the pixels on the image, for each column.
+    row_weight: Vec<f32>,
+    /// The same along a column, for each row.
+    column_weight: Vec<f32>,
+}
+
+/// A row that is filtered along its columns.
+#[derive(Default)]
+struct FilteredRow {
+    signal: Vec<f32>,
+    /// Σ k² of the pixels that cannot be used; zero outside of `touched`.
+    missing: Vec<f32>,
+    /// Columns near pixels that cannot be used, half-open, from left to right.
+    touched: Vec<(usize, usize)>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(planes: &'a Planes<'a>, fwhm_pixels: f64) -> Self {
+        let kernel = kernel(fwhm_pixels);
+        let squared: Vec<f32> = kernel.iter().map(|value| value * value).collect();
+        let on_image = |length: usize| -> Vec<f32> {
+            let reach = kernel.len() / 2;
+            let taps = |place: usize| {
+                reach.saturating_sub(place)..kernel.len().min(length + reach - place)
+            };
+            (0..length).map(|place| squared.get(taps(place)).unwrap_or(&[]).iter().sum()).collect()
+        };
+        let (row_weight, column_weight) = (on_image(planes.width), on_image(planes.height));
+        Self { planes, kernel, squared, row_weight, column_weight }
+    }
+
+    /// Hands on each of the rows with the significance of its pixels.
+    fn visit(&self, rows: std::ops::Range<usize>, mut visit: impl FnMut(usize, &[f32])) {
+        let reach = self.kernel.len() / 2;
+        let (height, width) = (self.planes.height, self.planes.width);
+        let mut ring: Vec<FilteredRow> = Vec::new();
+        ring.resize_with(self.kernel.len(), || FilteredRow {
+            signal: vec![0.0; width],
+            missing: vec![0.0; width],
+            touched: Vec::new(),
+        });
+        // Padding with zeros on either side: pixels off the image have no light.
+        let mut light = vec![0.0; width + 2 * reach];
+        let (mut level, mut noise) = (vec![0.0; width], vec![0.0; width]);
+        let mut inverse_root = InverseRoot::default();
+        let mut output = vec![0.0; width];
+        let mut ready = rows.start.saturating_sub(reach);
+        for row in rows {
+            while ready < height.min(row + reach + 1) {
+                self.planes.fill_sky(ready, &mut level, &mut noise);
+                let place = ready % self.kernel.len();
+                if let (Some(slot), Some(inner)) =
+                    (ring.get_mut(place), light.get_mut(reach..reach + width))
+                {
+                    self.filter_row(ready, &level, inner, slot);
+                    let taps: Vec<(f32, &[f32])> = (0..)
+                        .zip(&self.kernel)
+                        .filter_map(|(shift, &tap)| Some((tap, light.get(shift..shift + width)?)))
+                        .collect();
+                    weighted_sum(&taps, &mut slot.signal);
+                }
+                ready += 1;
             }
-            accumulate(&mut sum_weight, &ring_weight[slot..slot + width], squared[tap]);
+            let near: Vec<(usize, &FilteredRow)> = (row.saturating_sub(reach)
+                ..height.min(row + reach + 1))
+                .filter_map(|near| Some((near + reach - row, ring.get(near % self.kernel.len())?)))
+                .collect();
+            let tap_of = |tap: usize| self.kernel.get(tap).copied().unwrap_or(0.0);
+            let taps: Vec<(f32, &[f32])> =
+                near.iter().map(|(tap, row)| (tap_of(*tap), row.signal.as_slice())).collect();
+            weighted_sum(&taps, &mut output);
+            self.planes.fill_sky(row, &mut level, &mut noise);
+            let weight = self.column_weight.get(row).copied().unwrap_or(0.0);
+            inverse_root.of_whole_rows(weight, &self.row_weight);
+            for (tap, near) in &near {
+                let square = self.squared.get(*tap).copied().unwrap_or(0.0);
+                for &(start, end) in &near.touched {
+                    inverse_root.take_off(start..end, square, &near.missing);
+                }
+            }
+            inverse_root.without_missing(weight, &self.row_weight);
+            let variance = self.planes.variance_row(row);
+            for (((value, &noise), &root), &variance) in
+                output.iter_mut().zip(&noise).zip(&inverse_root.now).zip(variance)
+            {
+                let noise = if noise > 0.0 { noise } else { variance.max(0.0).sqrt() };
+                let ratio = *value * root / noise;
+                *value = if ratio.abs() <= f32::MAX { ratio } else { 0.0 };
+            }
+            visit(row, &output);
         }
-        for (value, &weight) in output.iter_mut().zip(&sum_weight) {
-            let ratio = *value / weight.sqrt();
-            *value = if weight > 0.0 && ratio.is_finite() { ratio } else { 0.0 };
+    }
+
+    /// Light above the background of the pixels of a row, and what is missing along it.
+    fn filter_row(&self, row: usize, level: &[f32], light: &mut [f32], slot: &mut FilteredRow) {
+        let (data, mask) = (self.planes.data_row(row), self.planes.mask_row(row));
+        let mut missing = 0_u32;
+        for (((light, &data), &level), &mask) in light.iter_mut().zip(data).zip(level).zip(mask) {
+            let above = data - level;
+            let is_usable = (mask & UNUSABLE == 0) & (above.abs() <= f32::MAX);
+            *light = if is_usable { above } else { 0.0 };
+            missing += u32::from(!is_usable);
+        }
+        for &(start, end) in &slot.touched {
+            slot.missing.get_mut(start..end).unwrap_or_default().fill(0.0);
+        }
+        slot.touched.clear();
+        if missing == 0 {
+            return;
+        }
+        let (reach, width) = (self.kernel.len() / 2, self.planes.width);
+        for (column, ((&data, &level), &mask)) in data.iter().zip(level).zip(mask).enumerate() {
+            if (mask & UNUSABLE == 0) & ((data - level).abs() <= f32::MAX) {
+                continue;
+            }
+            let (start, end) = (column.saturating_sub(reach), (column + reach + 1).min(width));
+            let squares = self.squared.iter().skip(start + reach - column);
+            let near = slot.missing.get_mut(start..end).unwrap_or_default();
+            near.iter_mut().zip(squares).for_each(|(missing, square)| *missing += square);
+            match slot.touched.last_mut().filter(|last| last.1 >= start) {
+                Some(last) => last.1 = end,
+                None => slot.touched.push((start, end)),
+            }
+        }
+    }
+}
+
+/// 1 / √(Σ k²) along a row.
+#[derive(Default)]
+struct InverseRoot {
+    /// Where nothing is missing, and the weight of the column that it is for.
+    whole: (f32, Vec<f32>),
+    now: Vec<f32>,
+    missing: Vec<f32>,
+    touched: Vec<std::ops::Range<usize>>,
+}
+
+impl InverseRoot {
+    fn of_whole_rows(&mut self, weight: f32, row_weight: &[f32]) {
+        if self.whole.0 != weight || self.whole.1.len() != row_weight.len() {
+            self.whole =
+                (weight, row_weight.iter().map(|row| 1.0 / (row * weight).sqrt()).collect());
+            self.missing.resize(row_weight.len(), 0.0);
+        }
+        self.now.clear();
+        self.now.extend_from_slice(&self.whole.1);
+    }
+
+    /// Adds what is missing in a row near to it.
+    fn take_off(&mut self, columns: std::ops::Range<usize>, square: f32, missing: &[f32]) {
+        let own = self.missing.get_mut(columns.clone()).unwrap_or_default();
+        let near = missing.get(columns.clone()).unwrap_or_default();
+        own.iter_mut().zip(near).for_each(|(own, near)| *own += square * near);
+        self.touched.push(columns);
+    }
+
+    fn without_missing(&mut self, weight: f32, row_weight: &[f32]) {
+        for columns in &self.touched {
+            let all = row_weight.get(columns.clone()).unwrap_or_default();
+            let missing = self.missing.get(columns.clone()).unwrap_or_default();
+            let now = self.now.get_mut(columns.clone()).unwrap_or_default();
+            for ((now, missing), all) in now.iter_mut().zip(missing).zip(all) {
+                let left = all * weight - missing;
+                *now = if left > LEAST_WEIGHT * all * weight { 1.0 / left.sqrt() } else { 0.0 };
+            }
+        }
+        for columns in self.touched.drain(..) {
+            self.missing.get_mut(columns).unwrap_or_default().fill(0.0);
         }
     }
 }
@@ -83,42 +221,26 @@ fn kernel(fwhm_pixels: f64) -> Vec<f32> {
     (-reach..=reach).map(|tap| (-0.5 * (tap as f64 / sigma).powi(2)).exp() as f32).collect()
 }
 
-/// Signal over variance, and one over variance, of the pixels of a row.
-fn weigh_row(planes: &Planes<'_>, row: usize, signal: &mut [f32], weight: &mut [f32]) {
-    let data = planes.data_row(row).iter().zip(planes.level_row(row));
-    let noise = planes.noise_row(row).iter().zip(planes.variance_row(row));
-    let inputs = data.zip(noise).zip(planes.mask_row(row));
-    for ((((&data, &level), (&noise, &variance)), &mask), (signal, weight)) in
-        inputs.zip(signal.iter_mut().zip(weight.iter_mut()))
-    {
-        // Where the background has no noise (a constant image with sources), the variance plane may know.
-        let square = if noise > 0.0 { noise * noise } else { variance };
-        let inverse = 1.0 / square;
-        let light = (data - level) * inverse;
-        let usable =
-            mask & UNUSABLE == 0 && square > 0.0 && inverse.is_finite() && light.is_finite();
-        *signal = if usable { light } else { 0.0 };
-        *weight = if usable { inverse } else { 0.0 };
-    }
-}
+/// Values that are summed side by side, in registers.
+const LANES: usize = 16;
 
-/// `output` is narrower than `input` by the kernel's length less one.
-fn convolve(input: &[f32], kernel: &[f32], output: &mut [f32]) {
-    output.fill(0.0);
-    for (tap, &value) in kernel.iter().enumerate() {
-        accumulate(output, &input[tap..], value);
+/// Σ factor · values, of slices as long as `sums`.
+fn weighted_sum(terms: &[(f32, &[f32])], sums: &mut [f32]) {
+    let (blocks, rest) = sums.as_chunks_mut::<LANES>();
+    for (block, sums) in blocks.iter_mut().enumerate() {
+        let mut totals = [0.0; LANES];
+        for (factor, values) in terms {
+            let values = values.get(block * LANES..).and_then(<[f32]>::first_chunk::<LANES>);
+            for (total, value) in totals.iter_mut().zip(values.unwrap_or(&[0.0; LANES])) {
+                *total += factor * value;
+            }
+        }
+        *sums = totals;
     }
-}
-
-fn assign(product: &mut [f32], values: &[f32], factor: f32) {
-    for (product, &value) in product.iter_mut().zip(values) {
-        *product = factor * value;
-    }
-}
-
-fn accumulate(sum: &mut [f32], values: &[f32], factor: f32) {
-    for (sum, &value) in sum.iter_mut().zip(values) {
-        *sum += factor * value;
+    let done = blocks.len() * LANES;
+    for (place, sum) in (done..).zip(rest) {
+        let terms = terms.iter().filter_map(|(factor, values)| Some(factor * values.get(place)?));
+        *sum = terms.sum();
     }
 }
 
@@ -129,10 +251,20 @@ mod tests {
         CalibratedImage, Image, Mask, background::Background, mask_bits, synthetic::Generator,
     };
 
+    fn significance(planes: &Planes<'_>, fwhm_pixels: f64) -> Vec<f32> {
+        let mut all = Vec::new();
+        let filter = Filter::new(planes, fwhm_pixels);
+        // In two parts: the second begins with rows of the first.
+        for rows in [0..planes.height / 3, planes.height / 3..planes.height] {
+            filter.visit(rows, |_, significance| all.extend_from_slice(significance));
+        }
+        all
+    }
+
     fn background(shape: (usize, usize), noise: f32) -> Background {
         Background {
-            level: Image::from_elem(shape, 10.0),
-            noise: Image::from_elem(shape, noise),
+            level: Image::from_elem(shape, 10.0).into(),
+            noise: Image::from_elem(shape, noise).into(),
             global_level: 10.0,
             global_noise: f64::from(noise),
         }
@@ -184,10 +316,7 @@ mod tests {
         image.data[[4, 6]] = f32::NAN;
         image.mask[[3, 3]] = mask_bits::COSMIC;
         let mut background = background(shape, 1.0);
-        background
-            .noise
-            .indexed_iter_mut()
-            .for_each(|((y, x), noise)| *noise = 1.0 + (x + y) as f32 / 10.0);
+        background.noise = Image::from_shape_fn(shape, |(y, x)| 1.0 + (x + y) as f32 / 10.0).into();
         let planes = Planes::new(&image, &background).unwrap();
         let significance = significance(&planes, 2.5);
         let kernel = kernel(2.5);
@@ -211,12 +340,12 @@ mod tests {
                         let k = f64::from(
                             kernel[(dx + reach) as usize] * kernel[(dy + reach) as usize],
                         );
-                        let square = f64::from(background.noise[pixel]).powi(2);
-                        above += k * f64::from(image.data[pixel] - 10.0) / square;
-                        below += k * k / square;
+                        above += k * f64::from(image.data[pixel] - 10.0);
+                        below += k * k;
                     }
                 }
-                let expected = above / below.sqrt();
+                let noise = f64::from(background.noise.at(y as usize, x as usize));
+                let expected = above / below.sqrt() / noise;
                 let found = f64::from(significance[(y * 11 + x) as usize]);
                 assert!((found - expected).abs() < 1e-5, "{x} {y}: {found} {expected}");
             }

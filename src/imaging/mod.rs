@@ -60,6 +60,7 @@ pub mod robust_plane;
 pub mod saturation;
 pub mod settled_apertures;
 pub mod sip;
+pub mod sky_map;
 mod small_medians;
 mod spline;
 pub mod stack;

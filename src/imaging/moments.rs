@@ -7,7 +7,7 @@ use crate::model::SourceFlags;
 /// image, as SExtractor's ISO quantities are by its filtered image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Footprint {
-    /// Of its pixels among the owners.
+    /// Of its pixels among the owners; 0 until they are its.
     pub label: u32,
     pub x: f64,
     pub y: f64,
@@ -51,7 +51,6 @@ pub(super) fn measure(
     members: &[Member],
     threshold: f32,
     minimum_pixels: usize,
-    label: u32,
 ) -> Option<Footprint> {
     let first = *members.first()?;
     let (origin_x, origin_y) = (f64::from(first.x), f64::from(first.y));
@@ -105,7 +104,7 @@ pub(super) fn measure(
     let (mean, half_difference) = ((xx + yy) / 2.0, (xx - yy) / 2.0);
     let root = half_difference.hypot(xy);
     Some(Footprint {
-        label,
+        label: 0,
         x: origin_x + mean_x,
         y: origin_y + mean_y,
         semi_major: (mean + root).sqrt(),
@@ -150,8 +149,8 @@ mod tests {
             mask: Mask::zeros(shape),
         };
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };
@@ -179,7 +178,7 @@ mod tests {
     fn moments_of_an_ellipse() {
         let (image, background) = planes_of((90, 100));
         let planes = Planes::new(&image, &background).unwrap();
-        let footprint = measure(&planes, &ellipse(), 0.01, 4, 1).unwrap();
+        let footprint = measure(&planes, &ellipse(), 0.01, 4).unwrap();
         assert!((footprint.x - 50.25).abs() < 1e-4 && (footprint.y - 44.5).abs() < 1e-4);
         assert!((footprint.semi_major - 6.0).abs() < 1e-3);
         assert!((footprint.semi_minor - 3.0).abs() < 1e-3);
@@ -197,7 +196,7 @@ mod tests {
         let planes = Planes::new(&image, &background).unwrap();
         let member = |x, y, value| Member { x, y, value };
         let members = [member(4, 4, 5.0), member(5, 4, 9.0), member(6, 4, 7.0), member(5, 5, 6.0)];
-        let footprint = measure(&planes, &members, 3.0, 3, 1).unwrap();
+        let footprint = measure(&planes, &members, 3.0, 3).unwrap();
         assert!(
             footprint.flags.has(SourceFlags::SATURATED) && footprint.flags.has(SourceFlags::MASKED)
         );
@@ -208,10 +207,10 @@ mod tests {
             (10.0, 5, 5)
         );
         assert_eq!(footprint.flux_electrons, 8.0 + 9.0 + 10.0);
-        let edge = measure(&planes, &[member(9, 4, 5.0)], 3.0, 1, 1).unwrap();
+        let edge = measure(&planes, &[member(9, 4, 5.0)], 3.0, 1).unwrap();
         assert!(edge.flags.has(SourceFlags::TRUNCATED));
         assert!((edge.semi_major - (1.0f64 / 12.0).sqrt()).abs() < 1e-12);
-        assert_eq!(measure(&planes, &[member(6, 4, 5.0)], 3.0, 1, 1), None, "no usable pixel");
-        assert_eq!(measure(&planes, &[], 3.0, 1, 1), None);
+        assert_eq!(measure(&planes, &[member(6, 4, 5.0)], 3.0, 1), None, "no usable pixel");
+        assert_eq!(measure(&planes, &[], 3.0, 1), None);
     }
 }

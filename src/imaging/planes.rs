@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{CalibratedImage, background::Background, image::row_major, mask_bits};
+use super::{
+    CalibratedImage, background::Background, image::row_major, mask_bits, sky_map::SkyMap,
+};
 
 /// Mask bits of pixels that hold no light of the sky. Saturated pixels are kept: they are bright, if not exact.
 pub(super) const UNUSABLE: u8 = mask_bits::BAD | mask_bits::NO_DATA | mask_bits::COSMIC;
@@ -15,8 +17,8 @@ pub(super) struct Planes<'a> {
     data: Cow<'a, [f32]>,
     variance: Cow<'a, [f32]>,
     mask: Cow<'a, [u8]>,
-    level: Cow<'a, [f32]>,
-    noise: Cow<'a, [f32]>,
+    level: &'a SkyMap,
+    noise: &'a SkyMap,
 }
 
 impl<'a> Planes<'a> {
@@ -36,8 +38,8 @@ impl<'a> Planes<'a> {
             data: row_major(&image.data),
             variance: row_major(&image.variance),
             mask: row_major(&image.mask),
-            level: row_major(&background.level),
-            noise: row_major(&background.noise),
+            level: &background.level,
+            noise: &background.noise,
         })
     }
 
@@ -58,20 +60,28 @@ impl<'a> Planes<'a> {
         Self::row(&self.mask, row, self.width)
     }
 
-    pub fn level_row(&self, row: usize) -> &[f32] {
-        Self::row(&self.level, row, self.width)
+    /// Of the background, electrons; NaN off the image.
+    pub fn level(&self, row: usize, column: usize) -> f32 {
+        self.level.at(row, column)
     }
 
-    pub fn noise_row(&self, row: usize) -> &[f32] {
-        Self::row(&self.noise, row, self.width)
+    /// As [`Self::level`].
+    pub fn noise(&self, row: usize, column: usize) -> f32 {
+        self.noise.at(row, column)
+    }
+
+    /// Level and noise of the background along a row.
+    pub fn fill_sky(&self, row: usize, level: &mut [f32], noise: &mut [f32]) {
+        self.level.fill(row, 0..self.width, level);
+        self.noise.fill(row, 0..self.width, noise);
     }
 
     /// One pixel of the image; the caller keeps `row` and `column` inside it.
     pub fn pixel(&self, row: usize, column: usize) -> Pixel {
         let place = row * self.width + column;
         let mask = self.mask[place];
-        let signal = f64::from(self.data[place]) - f64::from(self.level[place]);
-        let noise = f64::from(self.noise[place]);
+        let signal = f64::from(self.data[place]) - f64::from(self.level(row, column));
+        let noise = f64::from(self.noise(row, column));
         let variance = f64::from(self.variance[place]);
         let usable = signal.is_finite() && mask & UNUSABLE == 0;
         Pixel {

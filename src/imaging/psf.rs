@@ -321,8 +321,8 @@ mod tests {
     fn corrected_apertures_give_the_flux() {
         let shape = (121, 121);
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };

@@ -173,7 +173,7 @@ fn star(
             let taken =
                 others.iter().any(|&(u, v)| (u - x).powi(2) + (v - y).powi(2) < clear * clear);
             if pixel.mask == 0 && pixel.usable && !taken {
-                let noise = planes.noise_row(row).get(column).copied().map_or(0.0, f64::from);
+                let noise = f64::from(planes.noise(row, column));
                 let sky_variance = if noise > 0.0 { noise * noise } else { pixel.variance };
                 pixels.push(Pixel { x, y, electrons: pixel.signal, sky_variance, weight: 0.0 });
             }

@@ -1,13 +1,13 @@
 //! Saturation as it is measured in a raw frame.
 
-use super::Image;
+use super::{Image, bands, image::row_major};
 
 /// Fewest pixels at one level that can be a pile-up.
-const FEWEST: usize = 8;
+const FEWEST: u64 = 8;
 /// Levels below a pile-up with which it is compared.
 const NEIGHBOURS: usize = 64;
 /// A pile-up holds so many times the pixels of the fullest level below it.
-const PROMINENCE: usize = 4;
+const PROMINENCE: u64 = 4;
 /// Spread of a pile-up, as a part of its level: pixels saturate within a few levels of each other.
 const SPREAD: f32 = 5e-4;
 
@@ -20,47 +20,108 @@ const SPREAD: f32 = 5e-4;
 /// converter (2ⁿ or 2ⁿ − 1, n ≥ 10), or a part of the frame (half a per cent) must lie far below, as in a flat whose corners are
 /// not saturated.
 pub fn measured_saturation(raw: &Image) -> Option<f32> {
-    let finite = || raw.iter().copied().filter(|value| value.is_finite());
-    let maximum = finite().reduce(f32::max)?.round();
-    if maximum < 1.0 {
-        return None;
+    let values = row_major(raw);
+    let share = bands::rows_per_band(raw.nrows(), raw.ncols()) * raw.ncols().max(1);
+    let shares = || values.chunks(share.max(1)).collect::<Vec<_>>();
+    // Sixteen maxima side by side: one would wait for itself from pixel to pixel.
+    let highest = bands::each(shares(), |values| {
+        let mut highest = [f32::NEG_INFINITY; 16];
+        for values in values.chunks(16) {
+            for (highest, &value) in highest.iter_mut().zip(values) {
+                *highest = if value.is_finite() && value > *highest { value } else { *highest };
+            }
+        }
+        highest.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    });
+    let maximum = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut top = Top::below(maximum)?;
+    let tops = bands::each(shares(), |values| {
+        let mut top = top.clone();
+        values.iter().filter(|value| value.is_finite()).for_each(|&value| top.count(value, 1));
+        top
+    });
+    tops.iter().for_each(|share| top.add(share));
+    top.pile_up()
+}
+
+/// [`measured_saturation`] of a frame whose values are counted: value, and pixels that have it.
+pub fn saturation_of_levels(levels: &[(f32, u64)]) -> Option<f32> {
+    let finite = || levels.iter().filter(|(value, _)| value.is_finite());
+    let maximum = finite().map(|(value, _)| *value).reduce(f32::max)?;
+    let mut top = Top::below(maximum)?;
+    finite().for_each(|&(value, pixels)| top.count(value, pixels));
+    top.pile_up()
+}
+
+/// What is counted of a frame to see whether its values pile up.
+#[derive(Debug, Clone)]
+struct Top {
+    maximum: f32,
+    /// Levels that a pile-up may spread over.
+    spread: usize,
+    /// Pixels by their distance below the maximum.
+    counts: Vec<u64>,
+    /// Nearly all pixels are below the levels that are counted: no rounding for them.
+    lowest: f32,
+    far: f32,
+    far_below: u64,
+    total: u64,
+}
+
+impl Top {
+    /// Nothing counted yet. `None` where the maximum is no level of light.
+    fn below(maximum: f32) -> Option<Self> {
+        let maximum = maximum.round();
+        if !maximum.is_finite() || maximum < 1.0 {
+            return None;
+        }
+        let spread = (maximum * SPREAD).max(1.0) as usize;
+        let counts = vec![0; spread + NEIGHBOURS + 2];
+        let lowest = maximum - counts.len() as f32;
+        let far = maximum - (maximum * 0.01).max(32.0);
+        Some(Self { maximum, spread, counts, lowest, far, far_below: 0, total: 0 })
     }
-    let spread = (maximum * SPREAD).max(1.0) as usize;
-    // Counts by distance below the maximum.
-    let mut counts = vec![0_usize; spread + NEIGHBOURS + 2];
-    let mut total = 0;
-    let mut far_below = 0;
-    let far = (maximum * 0.01).max(32.0);
-    // Nearly all pixels are below the levels that are counted: no rounding for them.
-    let lowest = maximum - counts.len() as f32;
-    for value in finite() {
-        total += 1;
-        far_below += usize::from(maximum - value > far);
-        if value > lowest
-            && let Some(count) = counts.get_mut((maximum - value.round()) as usize)
+
+    fn count(&mut self, value: f32, pixels: u64) {
+        self.total += pixels;
+        self.far_below += if value < self.far { pixels } else { 0 };
+        if value > self.lowest
+            && let Some(count) = self.counts.get_mut((self.maximum - value.round()) as usize)
         {
-            *count += 1;
+            *count += pixels;
         }
     }
-    let (peak, &highest) =
-        counts.iter().enumerate().take(spread + 1).max_by_key(|(_, count)| **count)?;
-    // The pile-up begins at the lowest level that shares in it.
-    let start = counts
-        .iter()
-        .enumerate()
-        .take(spread + 1)
-        .filter(|(_, count)| **count * PROMINENCE >= highest)
-        .map(|(distance, _)| distance)
-        .max()
-        .unwrap_or(peak);
-    let fullest_below = counts.iter().skip(start + 1).take(NEIGHBOURS).copied().max().unwrap_or(0);
-    if highest < FEWEST || highest < PROMINENCE * fullest_below.max(1) {
-        return None;
+
+    fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        self.far_below += other.far_below;
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
     }
-    let level = maximum - start as f32;
-    let piled: usize = counts.iter().take(start + 1).sum();
-    let is_bulk = piled * 2 > total;
-    (!is_bulk || is_converter_end(maximum) || far_below * 200 >= total).then_some(level)
+
+    fn pile_up(&self) -> Option<f32> {
+        let (spread, counts) = (self.spread, &self.counts);
+        let (peak, &highest) =
+            counts.iter().enumerate().take(spread + 1).max_by_key(|(_, count)| **count)?;
+        // The pile-up begins at the lowest level that shares in it.
+        let start = counts
+            .iter()
+            .enumerate()
+            .take(spread + 1)
+            .filter(|(_, count)| **count * PROMINENCE >= highest)
+            .map(|(distance, _)| distance)
+            .max()
+            .unwrap_or(peak);
+        let fullest_below =
+            counts.iter().skip(start + 1).take(NEIGHBOURS).copied().max().unwrap_or(0);
+        if highest < FEWEST || highest < PROMINENCE * fullest_below.max(1) {
+            return None;
+        }
+        let level = self.maximum - start as f32;
+        let piled: u64 = counts.iter().take(start + 1).sum();
+        let is_bulk = piled * 2 > self.total;
+        (!is_bulk || is_converter_end(self.maximum) || self.far_below * 200 >= self.total)
+            .then_some(level)
+    }
 }
 
 /// 2ⁿ or 2ⁿ − 1, from 10 bits on.

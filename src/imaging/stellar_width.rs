@@ -157,8 +157,8 @@ mod tests {
     fn stars_are_not_sharp_and_cosmic_rays_are() {
         let shape = (31, 31);
         let background = Background {
-            level: Image::zeros(shape),
-            noise: Image::ones(shape),
+            level: Image::zeros(shape).into(),
+            noise: Image::ones(shape).into(),
             global_level: 0.0,
             global_noise: 1.0,
         };

@@ -208,8 +208,8 @@ fn profile(planes: &Planes<'_>, line: &Trail, range: (f64, f64), reach: i64) -> 
 pub(super) fn in_noise(planes: &Planes<'_>, row: usize, column: usize) -> Option<f32> {
     let of = |line: &[f32]| line.get(column).copied();
     let bits = planes.mask_row(row).get(column).copied()?;
-    let noise = of(planes.noise_row(row))?;
-    let value = (of(planes.data_row(row))? - of(planes.level_row(row))?) / noise;
+    let noise = planes.noise(row, column);
+    let value = (of(planes.data_row(row))? - planes.level(row, column)) / noise;
     (bits == 0 && noise > 0.0 && value.is_finite()).then_some(value)
 }
 
