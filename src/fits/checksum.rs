@@ -2,14 +2,16 @@
 
 use super::CardValue;
 use super::structure::Hdu;
+use crate::imaging::widest::widest;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Value of an unset `CHECKSUM` card, with which sums are taken.
 pub(super) const UNSET: &str = "0000000000000000";
 
+widest! {
 /// Adds `bytes` to a sum: big-endian 32-bit words in ones'-complement arithmetic. Only the last piece of a sum may have a
 /// length that is no multiple of four; it counts as if filled with zeros.
-pub(super) fn accumulate(sum: u32, bytes: &[u8]) -> u32 {
+pub(super) fn accumulate<'a>(sum: u32, bytes: &'a [u8]) -> u32 {
     let mut total = u64::from(sum);
     let words = bytes.chunks_exact(4);
     let remainder = words.remainder();
@@ -26,6 +28,7 @@ pub(super) fn accumulate(sum: u32, bytes: &[u8]) -> u32 {
         total = (total & u64::from(u32::MAX)) + (total >> 32);
     }
     total as u32
+}
 }
 
 /// The sixteen characters of a `CHECKSUM` card that bring the sum of an HDU, taken with the card unset, to −0

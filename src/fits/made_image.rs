@@ -1,7 +1,9 @@
 //! A reduced frame written while its rows are made: no plane of floats is ever in memory.
 
 use super::layout::{self, PlaneForm, PlanePlace};
-use super::plain_files::{PIECE, fill, padded_header, write_piece, write_pixels};
+use super::plain_files::{
+    PIECE, each_pixel, fill, float_bytes, padded_header, write_piece, write_pixels,
+};
 use super::structure::padded;
 use super::{FinishImage, MadeImage, checksum};
 use crate::imaging::{Mask, bands};
@@ -43,8 +45,7 @@ pub(super) fn write(
     let header = finish(&mut bits).map_err(io::Error::other)?;
     let mask_start = mask_place + padded_header(mask.len());
     let flags = bits.as_slice().unwrap_or_default();
-    let (mask_sum, length) =
-        write_pixels(&file, mask_start, flags, |value, out: &mut [u8; 1]| *out = [value])?;
+    let (mask_sum, length) = write_pixels(&file, mask_start, flags, each_pixel(|value| [value]))?;
     fill(&file, mask_start, length)?;
     file.write_all_at(&layout::summed_header(&mask, mask_sum), mask_place)?;
     let records = cards("", &header, FLOATS, primary)?;
@@ -90,8 +91,4 @@ fn write_rows(
         }
     }
     Ok(totals)
-}
-
-fn float_bytes(value: f32, bytes: &mut [u8; 4]) {
-    *bytes = value.to_be_bytes();
 }

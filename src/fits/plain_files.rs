@@ -14,7 +14,7 @@ use super::{
     CardValue, FinishImage, FitsError, FitsImage, FitsStore, FitsTables, Header, MadeImage,
     NewPlane, PlanePixels, ReadPlane, checksum, made_image,
 };
-use crate::imaging::{bands, image::row_major};
+use crate::imaging::{bands, image::row_major, widest::widest};
 use ndarray::Array2;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -82,22 +82,17 @@ fn write_data(file: &File, start: u64, data: NewData<'_>) -> io::Result<(u32, u6
             Ok((checksum::accumulate(0, &bytes), bytes.len() as u64))
         }
         NewData::Plane(NewPlane::Float32(image)) => {
-            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 4]| {
-                *out = value.to_be_bytes();
-            })
+            write_pixels(file, start, &row_major(image), float_bytes)
         }
         NewData::Plane(NewPlane::Unsigned16(image)) => {
-            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 2]| {
-                *out = layout::unsigned16_bytes(value);
-            })
+            write_pixels(file, start, &row_major(image), each_pixel(layout::unsigned16_bytes))
         }
         NewData::Plane(NewPlane::Byte(image)) => {
-            write_pixels(file, start, &row_major(image), |value, out: &mut [u8; 1]| {
-                *out = [layout::to_byte(value)];
-            })
+            let convert = each_pixel(|value| [layout::to_byte(value)]);
+            write_pixels(file, start, &row_major(image), convert)
         }
         NewData::Plane(NewPlane::Bits(mask)) => {
-            write_pixels(file, start, &row_major(mask), |value, out: &mut [u8; 1]| *out = [value])
+            write_pixels(file, start, &row_major(mask), each_pixel(|value| [value]))
         }
     }
 }
@@ -112,7 +107,7 @@ pub(super) fn write_pixels<T: Copy + Sync, const N: usize>(
     file: &File,
     start: u64,
     pixels: &[T],
-    convert: impl Fn(T, &mut [u8; N]) + Sync,
+    convert: impl Fn(&[T], &mut [[u8; N]]) + Sync,
 ) -> io::Result<(u32, u64)> {
     let share = share(pixels.len(), PIECE / N);
     let work = |(number, values): (usize, &[T])| -> io::Result<u32> {
@@ -141,15 +136,42 @@ pub(super) fn write_piece<T: Copy, const N: usize>(
     pixels: &[T],
     bytes: &mut [u8],
     sum: u32,
-    convert: impl Fn(T, &mut [u8; N]),
+    convert: impl Fn(&[T], &mut [[u8; N]]),
 ) -> io::Result<u32> {
     let (bytes, _) = bytes.split_at_mut(pixels.len() * N);
     let (outputs, _) = bytes.as_chunks_mut::<N>();
-    for (&value, output) in pixels.iter().zip(outputs) {
-        convert(value, output);
-    }
+    convert(pixels, outputs);
     file.write_all_at(bytes, place)?;
     Ok(checksum::accumulate(sum, bytes))
+}
+
+widest! {
+/// The bytes of floats as they lie in a file.
+pub(super) fn float_bytes<'a, 'b>(values: &'a [f32], bytes: &'b mut [[u8; 4]]) -> () {
+    for (value, bytes) in values.iter().zip(bytes) {
+        *bytes = value.to_be_bytes();
+    }
+}
+}
+
+widest! {
+/// The floats of such bytes.
+fn floats_of<'a, 'b>(bytes: &'a [[u8; 4]], values: &'b mut [f32]) -> () {
+    for (value, bytes) in values.iter_mut().zip(bytes) {
+        *value = f32::from_be_bytes(*bytes);
+    }
+}
+}
+
+/// One pixel after the other.
+pub(super) fn each_pixel<T: Copy, const N: usize>(
+    convert: impl Fn(T) -> [u8; N],
+) -> impl Fn(&[T], &mut [[u8; N]]) {
+    move |pixels, bytes| {
+        for (&pixel, bytes) in pixels.iter().zip(bytes) {
+            *bytes = convert(pixel);
+        }
+    }
 }
 
 /// How the pixels of an image lie in the file, of those that are read here.
@@ -197,12 +219,21 @@ fn plain(path: &Path) -> Result<Option<(File, Chain)>, FitsError> {
     })
 }
 
+/// One pixel after the other.
+fn each_value<T, const N: usize>(convert: impl Fn([u8; N]) -> T) -> impl Fn(&[[u8; N]], &mut [T]) {
+    move |bytes, values| {
+        for (value, bytes) in values.iter_mut().zip(bytes) {
+            *value = convert(*bytes);
+        }
+    }
+}
+
 /// Reads the pixels of an image, shared out among the cores.
 fn read_pixels<T: Copy + Default + Send, const N: usize>(
     file: &File,
     hdu: &Hdu,
     shape: (usize, usize),
-    convert: impl Fn([u8; N]) -> T + Sync,
+    convert: impl Fn(&[[u8; N]], &mut [T]) + Sync,
 ) -> io::Result<Array2<T>> {
     let count = shape.0 * shape.1;
     let mut pixels = vec![T::default(); count];
@@ -215,9 +246,7 @@ fn read_pixels<T: Copy + Default + Send, const N: usize>(
             file.read_exact_at(bytes, place)?;
             place += bytes.len() as u64;
             let (inputs, _) = bytes.as_chunks::<N>();
-            for (value, input) in piece.iter_mut().zip(inputs) {
-                *value = convert(*input);
-            }
+            convert(inputs, piece);
         }
         Ok(())
     };
@@ -232,17 +261,17 @@ fn read_plane(path: &Path, file: &File, hdu: &Hdu) -> Result<PlanePixels, FitsEr
     let missing = |what: String| FitsError::Missing { path: path.to_owned(), what };
     let shape = hdu.plane().map_err(|refusal| missing(refusal.what))?;
     let pixels = match storage_of(hdu) {
-        Some(Storage::Byte) => read_pixels(file, hdu, shape, |[byte]| byte).map(PlanePixels::Bits),
-        Some(Storage::Float32) => {
-            read_pixels(file, hdu, shape, f32::from_be_bytes).map(PlanePixels::Values)
+        Some(Storage::Byte) => {
+            read_pixels(file, hdu, shape, each_value(|[byte]| byte)).map(PlanePixels::Bits)
         }
+        Some(Storage::Float32) => read_pixels(file, hdu, shape, floats_of).map(PlanePixels::Values),
         Some(Storage::Integer16) => {
-            read_pixels(file, hdu, shape, |bytes| f32::from(i16::from_be_bytes(bytes)))
+            read_pixels(file, hdu, shape, each_value(|bytes| f32::from(i16::from_be_bytes(bytes))))
                 .map(PlanePixels::Values)
         }
         Some(Storage::Unsigned16) => {
             let value = |bytes| f32::from(u16::from_be_bytes(bytes) ^ 0x8000);
-            read_pixels(file, hdu, shape, value).map(PlanePixels::Values)
+            read_pixels(file, hdu, shape, each_value(value)).map(PlanePixels::Values)
         }
         None => return Err(missing(format!("HDU {} is no plain image", hdu.number))),
     };

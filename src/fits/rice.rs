@@ -1,5 +1,7 @@
 //! Decoder of Rice-coded tiles of 16-bit pixels (FITS Standard 4.0, §10.4.1).
 
+use crate::imaging::widest::widest;
+
 /// Bits of the code word that says how the pixels of a block are split.
 const SPLIT_BITS: u32 = 4;
 /// Split of a block whose differences are stored as they are.
@@ -72,8 +74,9 @@ impl Bits<'_> {
     }
 }
 
+widest! {
 /// Decodes a tile into its stored 16-bit pixels. `None` if it is no sound tile of so many pixels in blocks of `block` pixels.
-pub(super) fn decode(bytes: &[u8], block: usize, pixels: &mut [u16]) -> Option<()> {
+pub(super) fn decode<'a>(bytes: &'a [u8], block: usize, pixels: &'a mut [u16]) -> Option<()> {
     let (first, rest) = bytes.split_first_chunk::<2>()?;
     let mut last = u16::from_be_bytes(*first);
     let mut bits = Bits { bytes: rest, place: 0, window: 0, count: 0 };
@@ -95,6 +98,7 @@ pub(super) fn decode(bytes: &[u8], block: usize, pixels: &mut [u16]) -> Option<(
         }
     }
     (!bits.is_overrun()).then_some(())
+}
 }
 
 /// A block whose differences are a run of zeros for their high bits and `split` low bits. `GROUP` pixels are decoded between

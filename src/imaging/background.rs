@@ -1,6 +1,6 @@
 //! Sky background on a mesh, in the manner of SExtractor (Bertin & Arnouts 1996, §3).
 
-use super::{Image, Mask, bands, sky_map::SkyMap, spline::MeshSpline, statistics};
+use super::{Image, Mask, bands, sky_map::SkyMap, spline::MeshSpline, statistics, widest::widest};
 
 /// Background level and noise of every pixel.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,11 +114,7 @@ fn measure_cells(
             values.clear();
             for y in top..bottom {
                 let pixels = y * width + left..y * width + right;
-                for (&value, &bits) in data[pixels.clone()].iter().zip(&mask[pixels]) {
-                    if bits == 0 && value.is_finite() {
-                        values.push(value);
-                    }
-                }
+                take_good(&data[pixels.clone()], &mask[pixels], &mut values);
             }
             let area = (bottom - top) * (right - left);
             if values.len() as f64 >= LEAST_GOOD_SHARE * area as f64 {
@@ -128,9 +124,30 @@ fn measure_cells(
     });
 }
 
+widest! {
+/// Adds the values that are finite and not masked.
+fn take_good<'a>(data: &'a [f32], mask: &'a [u8], values: &'a mut Vec<f32>) -> () {
+    let all_good = |data: &[f32], mask: &[u8]| {
+        let masked = mask.iter().fold(0, |all, bits| all | bits);
+        let finite = data.iter().fold(true, |all, value| all & (value.abs() <= f32::MAX));
+        masked == 0 && finite
+    };
+    for (data, mask) in data.chunks(TAKEN_AT_ONCE).zip(mask.chunks(TAKEN_AT_ONCE)) {
+        if all_good(data, mask) {
+            values.extend_from_slice(data);
+        } else {
+            let good =
+                data.iter().zip(mask).filter(|(value, bits)| **bits == 0 && value.is_finite());
+            values.extend(good.map(|(value, _)| *value));
+        }
+    }
+}
+}
+
 /// Cumulative histogram of a cell: bin i holds values about `zero + i · width`.
 #[derive(Debug, Default)]
 struct Histogram {
+    guarded: Vec<u32>,
     counts: Vec<u32>,
     /// Sums over the bins before bin i of 1, i and i².
     before: Vec<[u64; 3]>,
@@ -154,7 +171,8 @@ impl Histogram {
             }
             let bins = (values.len() + 1).clamp(64, MOST_BINS);
             let bin_width = 2.0 * HISTOGRAM_SIGMAS * sigma / (bins - 1) as f64;
-            let zero = centre - HISTOGRAM_SIGMAS * sigma;
+            // As a float like the values: differences from it are exact.
+            let zero = f64::from((centre - HISTOGRAM_SIGMAS * sigma) as f32);
             self.take(values, zero, bin_width, bins);
             let clipped = self.clipped(bins);
             let in_units = |position: f64| zero + position * bin_width;
@@ -178,18 +196,20 @@ impl Histogram {
     }
 
     fn take(&mut self, values: &[f32], zero: f64, bin_width: f64, bins: usize) {
-        self.counts.clear();
-        self.counts.resize(bins, 0);
-        let scale = 1.0 / bin_width;
-        let offset = 0.5 - zero * scale;
-        for &value in values {
-            let position = f64::from(value) * scale + offset;
-            if position >= 0.0
-                && let Some(count) = self.counts.get_mut(position as usize)
-            {
-                *count += 1;
+        // Values on either side of the range are counted too, in a bin before the first and one after the last.
+        self.guarded.clear();
+        self.guarded.resize(bins + 2, 0);
+        let mut places = [0; PLACED_AT_ONCE];
+        for values in values.chunks(PLACED_AT_ONCE) {
+            place(values, zero as f32, (1.0 / bin_width) as f32, bins as f32, &mut places);
+            for &place in places.iter().take(values.len()) {
+                if let Some(count) = self.guarded.get_mut(place as usize) {
+                    *count += 1;
+                }
             }
         }
+        self.counts.clear();
+        self.counts.extend_from_slice(self.guarded.get(1..=bins).unwrap_or_default());
         self.before.clear();
         let mut sums = [0u64; 3];
         self.before.push(sums);
@@ -249,6 +269,29 @@ struct Clipped {
     sigma: f64,
 }
 
+widest! {
+/// The bins of values, from 1; 0 is before the first, `bins` + 1 after the last.
+fn place<'a>(
+    values: &'a [f32],
+    zero: f32,
+    bins_per_unit: f32,
+    bins: f32,
+    places: &'a mut [i32; PLACED_AT_ONCE],
+) -> () {
+    for (place, value) in places.iter_mut().zip(values) {
+        let position = (value - zero) * bins_per_unit + 1.5;
+        // In this order a value that is no number, of which there are none, would fall before the first bin.
+        let within = if position > 0.0 { position } else { 0.0 };
+        let within = if within < bins + 1.0 { within } else { bins + 1.0 };
+        *place = within as i32;
+    }
+}
+}
+
+/// Values whose bins are found at once.
+const PLACED_AT_ONCE: usize = 64;
+/// Pixels that are looked through at once.
+const TAKEN_AT_ONCE: usize = 32;
 /// Values that are summed side by side, and how many are summed in single precision before the sums are added up.
 const LANES: usize = 8;
 const SUMMED_AT_ONCE: usize = 256;
@@ -279,8 +322,9 @@ fn mean_and_sigma(values: &[f32], low: f64, high: f64) -> Option<(f64, f64)> {
     Some((f64::from(origin) + mean, variance.max(0.0).sqrt()))
 }
 
+widest! {
 /// Number, and sums of the differences from `origin` and of their squares, of the values in [low, high].
-fn sums_within(values: &[f32], origin: f32, low: f32, high: f32) -> [f64; 3] {
+fn sums_within<'a>(values: &'a [f32], origin: f32, low: f32, high: f32) -> [f64; 3] {
     let mut sums = [[0.0_f32; LANES]; 3];
     let mut add = |lane: usize, value: f32| {
         let is_within = (value >= low) & (value <= high);
@@ -297,6 +341,7 @@ fn sums_within(values: &[f32], origin: f32, low: f32, high: f32) -> [f64; 3] {
     }
     rest.iter().for_each(|&value| add(0, value));
     sums.map(|lanes| lanes.into_iter().map(f64::from).sum())
+}
 }
 
 /// Gives cells without a sky the mean of the neighbours that have one, ring after ring.

@@ -4,7 +4,10 @@ pub use super::bad_pixels::bad_pixels;
 pub use super::combination::{Combination, combine, combine_darks};
 pub use super::flat_combination::{FlatZero, combine_flats, combine_flats_of_levels, flat_levels};
 pub use super::saturation::{measured_saturation, saturation_of_levels};
-use super::{CalibratedImage, Image, Mask, bands, combination::PixelRows, mask_bits, statistics};
+use super::{
+    CalibratedImage, Image, Mask, bands, combination::PixelRows, mask_bits, statistics,
+    widest::widest,
+};
 use std::borrow::Cow;
 
 /// Why frames cannot be combined or reduced: always the caller's input, another try will not help.
@@ -146,64 +149,9 @@ impl<'a> RowReducer<'a> {
         let outputs = outputs.zip(mask.chunks_mut(width)).zip(raw.chunks(width));
         let mut has_saturated = false;
         for (row, (((data, variance), mask), raw)) in (first_row..).zip(outputs) {
-            has_saturated |= self.make_row(row, raw, data, variance, mask);
+            has_saturated |= make_row(self, row, raw, data, variance, mask);
         }
         Ok(has_saturated)
-    }
-
-    fn make_row(
-        &self,
-        row: usize,
-        raw: &[f32],
-        data: &mut [f32],
-        variance: &mut [f32],
-        mask: &mut [u8],
-    ) -> bool {
-        let inputs = &self.inputs;
-        let gain = inputs.gain_electrons as f32;
-        let read_variance = (inputs.read_noise_electrons * inputs.read_noise_electrons) as f32;
-        let spare = if read_variance.is_finite() { read_variance } else { UNKNOWN_VARIANCE };
-        let seconds = inputs.dark_per_second.map_or(0.0, |_| inputs.exposure_seconds as f32);
-        let saturation = inputs.saturation as f32;
-        let bias = inputs.bias.map_or(Cow::Borrowed(&self.zeros[..]), |plane| row_of(plane, row));
-        let dark = inputs
-            .dark_per_second
-            .map_or(Cow::Borrowed(&self.zeros[..]), |plane| row_of(plane, row));
-        let flat = inputs.flat.map_or(Cow::Borrowed(&self.ones[..]), |plane| row_of(plane, row));
-        let bad =
-            inputs.bad_pixels.map_or(Cow::Borrowed(&self.good[..]), |plane| row_of(plane, row));
-        let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
-        for (((value, noise), &counts), ((&bias, &dark), &response)) in
-            data.iter_mut().zip(variance.iter_mut()).zip(raw).zip(masters)
-        {
-            let signal = gain * (counts - bias - dark * seconds);
-            let square = signal.max(0.0) + read_variance;
-            let (light, scatter) = (signal / response, square / (response * response));
-            // No number is within these bounds if it is not finite.
-            let is_good = (response >= LEAST_RESPONSE)
-                & (response <= f32::MAX)
-                & (light.abs() <= f32::MAX)
-                & (scatter <= f32::MAX);
-            *value = if is_good { light } else { f32::NAN };
-            *noise = if is_good {
-                scatter
-            } else if square <= f32::MAX {
-                square
-            } else {
-                spare
-            };
-        }
-        let mut saturated_bits = 0;
-        for (((flags, &bad), &counts), value) in
-            mask.iter_mut().zip(bad.iter()).zip(raw).zip(data.iter_mut())
-        {
-            let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
-            let is_good = value.abs() <= f32::MAX;
-            *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
-            *value = if is_good { *value } else { 0.0 };
-            saturated_bits |= saturated;
-        }
-        saturated_bits != 0
     }
 
     /// Follows each run of saturated pixels along its column, both ways, while the pixels stand well above those beside them.
@@ -259,6 +207,65 @@ impl<'a> RowReducer<'a> {
         let noise = ((level - bias).max(0.0) / gain + read_noise * read_noise).sqrt();
         value - level > BLEED_SIGMA * noise && value - sky > BLEED_CONTRAST * (level - sky)
     }
+}
+
+widest! {
+/// Makes one row of a reduction; whether there is a saturated pixel in it.
+fn make_row<'a>(
+    reducer: &'a RowReducer<'a>,
+    row: usize,
+    raw: &'a [f32],
+    data: &'a mut [f32],
+    variance: &'a mut [f32],
+    mask: &'a mut [u8],
+) -> bool {
+    let inputs = &reducer.inputs;
+    let gain = inputs.gain_electrons as f32;
+    let read_variance = (inputs.read_noise_electrons * inputs.read_noise_electrons) as f32;
+    let spare = if read_variance.is_finite() { read_variance } else { UNKNOWN_VARIANCE };
+    let seconds = inputs.dark_per_second.map_or(0.0, |_| inputs.exposure_seconds as f32);
+    let saturation = inputs.saturation as f32;
+    let bias =
+        inputs.bias.map_or(Cow::Borrowed(&reducer.zeros[..]), |plane| row_of(plane, row));
+    let dark = inputs
+        .dark_per_second
+        .map_or(Cow::Borrowed(&reducer.zeros[..]), |plane| row_of(plane, row));
+    let flat = inputs.flat.map_or(Cow::Borrowed(&reducer.ones[..]), |plane| row_of(plane, row));
+    let bad =
+        inputs.bad_pixels.map_or(Cow::Borrowed(&reducer.good[..]), |plane| row_of(plane, row));
+    let masters = bias.iter().zip(dark.iter()).zip(flat.iter());
+    for (((value, noise), &counts), ((&bias, &dark), &response)) in
+        data.iter_mut().zip(variance.iter_mut()).zip(raw).zip(masters)
+    {
+        let signal = gain * (counts - bias - dark * seconds);
+        let square = signal.max(0.0) + read_variance;
+        let (light, scatter) = (signal / response, square / (response * response));
+        // No number is within these bounds if it is not finite.
+        let is_good = (response >= LEAST_RESPONSE)
+            & (response <= f32::MAX)
+            & (light.abs() <= f32::MAX)
+            & (scatter <= f32::MAX);
+        *value = if is_good { light } else { f32::NAN };
+        *noise = if is_good {
+            scatter
+        } else if square <= f32::MAX {
+            square
+        } else {
+            spare
+        };
+    }
+    let mut saturated_bits = 0;
+    for (((flags, &bad), &counts), value) in
+        mask.iter_mut().zip(bad.iter()).zip(raw).zip(data.iter_mut())
+    {
+        let saturated = if counts >= saturation { mask_bits::SATURATED } else { 0 };
+        let is_good = value.abs() <= f32::MAX;
+        *flags = bad | saturated | if is_good { 0 } else { mask_bits::BAD };
+        *value = if is_good { *value } else { 0.0 };
+        saturated_bits |= saturated;
+    }
+    saturated_bits != 0
+}
 }
 
 /// Columns on each side with which a pixel of a bleeding column is compared: beyond a few columns that bleed together, within the

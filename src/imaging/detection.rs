@@ -161,7 +161,7 @@ fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Foo
     let components: Vec<&[Run]> = components.iter().collect();
     let cut = bands::map(&components, |runs| cut(planes, &bright, runs, &cutting));
     let mut footprints = Vec::new();
-    let mut owners = Owners::new(planes.height, planes.width);
+    let mut owners = Owners::new(planes.height);
     for (own, footprint) in cut.into_iter().flatten() {
         let label = owners.add();
         for member in &own {
@@ -169,6 +169,7 @@ fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Foo
         }
         footprints.extend(footprint.map(|footprint| Footprint { label, ..footprint }));
     }
+    owners.sort();
     let mut kept = cleaning::survivors(&footprints, f64::from(threshold)).into_iter();
     footprints.retain(|footprint| {
         let keep = kept.next().unwrap_or(true);

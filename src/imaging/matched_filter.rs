@@ -4,6 +4,7 @@ use super::{
     bands,
     components::BrightRuns,
     planes::{Planes, UNUSABLE},
+    widest::widest,
 };
 
 /// Ratio of the full width at half maximum of a Gaussian to its standard deviation.
@@ -124,13 +125,7 @@ impl<'a> Filter<'a> {
             }
             inverse_root.without_missing(weight, &self.row_weight);
             let variance = self.planes.variance_row(row);
-            for (((value, &noise), &root), &variance) in
-                output.iter_mut().zip(&noise).zip(&inverse_root.now).zip(variance)
-            {
-                let noise = if noise > 0.0 { noise } else { variance.max(0.0).sqrt() };
-                let ratio = *value * root / noise;
-                *value = if ratio.abs() <= f32::MAX { ratio } else { 0.0 };
-            }
+            in_noise(&mut output, &noise, &inverse_root.now, variance);
             visit(row, &output);
         }
     }
@@ -138,13 +133,7 @@ impl<'a> Filter<'a> {
     /// Light above the background of the pixels of a row, and what is missing along it.
     fn filter_row(&self, row: usize, level: &[f32], light: &mut [f32], slot: &mut FilteredRow) {
         let (data, mask) = (self.planes.data_row(row), self.planes.mask_row(row));
-        let mut missing = 0_u32;
-        for (((light, &data), &level), &mask) in light.iter_mut().zip(data).zip(level).zip(mask) {
-            let above = data - level;
-            let is_usable = (mask & UNUSABLE == 0) & (above.abs() <= f32::MAX);
-            *light = if is_usable { above } else { 0.0 };
-            missing += u32::from(!is_usable);
-        }
+        let missing = light_above(light, data, level, mask);
         for &(start, end) in &slot.touched {
             slot.missing.get_mut(start..end).unwrap_or_default().fill(0.0);
         }
@@ -167,6 +156,33 @@ impl<'a> Filter<'a> {
             }
         }
     }
+}
+
+widest! {
+/// Light above the background, zero where a pixel cannot be used; how many of these there are.
+fn light_above<'a>(light: &'a mut [f32], data: &'a [f32], level: &'a [f32], mask: &'a [u8]) -> u32 {
+    let mut missing = 0;
+    for (((light, &data), &level), &mask) in light.iter_mut().zip(data).zip(level).zip(mask) {
+        let above = data - level;
+        let is_usable = (mask & UNUSABLE == 0) & (above.abs() <= f32::MAX);
+        *light = if is_usable { above } else { 0.0 };
+        missing += u32::from(!is_usable);
+    }
+    missing
+}
+}
+
+widest! {
+/// Brings filtered light to standard deviations: with the noise of the background, or the variance where that has none.
+fn in_noise<'a>(values: &'a mut [f32], noise: &'a [f32], roots: &'a [f32], variance: &'a [f32]) -> () {
+    for (((value, &noise), &root), &variance) in
+        values.iter_mut().zip(noise).zip(roots).zip(variance)
+    {
+        let noise = if noise > 0.0 { noise } else { variance.max(0.0).sqrt() };
+        let ratio = *value * root / noise;
+        *value = if ratio.abs() <= f32::MAX { ratio } else { 0.0 };
+    }
+}
 }
 
 /// 1 / √(Σ k²) along a row.
@@ -224,8 +240,9 @@ fn kernel(fwhm_pixels: f64) -> Vec<f32> {
 /// Values that are summed side by side, in registers.
 const LANES: usize = 16;
 
+widest! {
 /// Σ factor · values, of slices as long as `sums`.
-fn weighted_sum(terms: &[(f32, &[f32])], sums: &mut [f32]) {
+fn weighted_sum<'a>(terms: &'a [(f32, &'a [f32])], sums: &'a mut [f32]) -> () {
     let (blocks, rest) = sums.as_chunks_mut::<LANES>();
     for (block, sums) in blocks.iter_mut().enumerate() {
         let mut totals = [0.0; LANES];
@@ -242,6 +259,7 @@ fn weighted_sum(terms: &[(f32, &[f32])], sums: &mut [f32]) {
         let terms = terms.iter().filter_map(|(factor, values)| Some(factor * values.get(place)?));
         *sum = terms.sum();
     }
+}
 }
 
 #[cfg(test)]

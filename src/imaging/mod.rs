@@ -76,6 +76,7 @@ pub mod tpv;
 pub mod trails;
 pub mod verification;
 pub mod wcs;
+pub(crate) mod widest;
 mod windowed_centroid;
 pub mod world_coordinates;
 pub mod zero_point;

@@ -1,6 +1,6 @@
 //! Contiguous views of the planes of an image and its background, row after row.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     CalibratedImage, background::Background, image::row_major, mask_bits, sky_map::SkyMap,
@@ -70,6 +70,11 @@ impl<'a> Planes<'a> {
         self.noise.at(row, column)
     }
 
+    /// Level of the background at these columns of a row.
+    pub fn fill_level(&self, row: usize, columns: Range<usize>, level: &mut [f32]) {
+        self.level.fill(row, columns, level);
+    }
+
     /// Level and noise of the background along a row.
     pub fn fill_sky(&self, row: usize, level: &mut [f32], noise: &mut [f32]) {
         self.level.fill(row, 0..self.width, level);
@@ -78,20 +83,23 @@ impl<'a> Planes<'a> {
 
     /// One pixel of the image; the caller keeps `row` and `column` inside it.
     pub fn pixel(&self, row: usize, column: usize) -> Pixel {
+        self.pixel_above(row, column, self.level(row, column))
+    }
+
+    /// The same, above this level of the background.
+    pub fn pixel_above(&self, row: usize, column: usize, level: f32) -> Pixel {
         let place = row * self.width + column;
         let mask = self.mask[place];
-        let signal = f64::from(self.data[place]) - f64::from(self.level(row, column));
-        let noise = f64::from(self.noise(row, column));
+        let signal = f64::from(self.data[place]) - f64::from(level);
         let variance = f64::from(self.variance[place]);
         let usable = signal.is_finite() && mask & UNUSABLE == 0;
         Pixel {
             signal: if usable { signal } else { 0.0 },
             variance: if variance.is_finite() && variance > 0.0 {
                 variance
-            } else if noise.is_finite() {
-                noise * noise
             } else {
-                0.0
+                let noise = f64::from(self.noise(row, column));
+                if noise.is_finite() { noise * noise } else { 0.0 }
             },
             usable,
             // A value that is no number is missing data, whatever the mask says.
@@ -99,27 +107,21 @@ impl<'a> Planes<'a> {
         }
     }
 
-    /// Light of a pixel for a sum about (`x`, `y`) over source `label`. Where it is unusable or another source's, that of the
-    /// pixel on the other side of the centre, as sources are nearly symmetric; none where that will not do either.
-    pub fn own_light(
+    /// What stands for a pixel that is unusable or another source's in a sum about a centre (x, y): the pixel on the other side of it,
+    /// as sources are nearly symmetric, if that is usable and `is_own`, else no light.
+    pub fn mirrored(
         &self,
-        row: usize,
-        column: usize,
-        x: f64,
-        y: f64,
-        owners: &Owners,
-        label: u32,
+        pixel: Pixel,
+        (row, column): (usize, usize),
+        (x, y): (f64, f64),
+        is_own: impl Fn(usize, usize) -> bool,
     ) -> Pixel {
-        let pixel = self.pixel(row, column);
-        if pixel.usable && !owners.is_foreign(row, column, label) {
-            return pixel;
-        }
         let (mirror_x, mirror_y) =
             ((2.0 * x).round() - column as f64, (2.0 * y).round() - row as f64);
         if self.contains(mirror_x, mirror_y) {
             let (row, column) = (mirror_y as usize, mirror_x as usize);
             let mirror = self.pixel(row, column);
-            if mirror.usable && !owners.is_foreign(row, column, label) {
+            if mirror.usable && is_own(row, column) {
                 return mirror;
             }
         }
@@ -132,12 +134,7 @@ impl<'a> Planes<'a> {
     }
 
     /// Rows and columns, half-open, of the part of the image within `radius` of (`x`, `y`) on each axis.
-    pub fn window(
-        &self,
-        x: f64,
-        y: f64,
-        radius: f64,
-    ) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    pub fn window(&self, x: f64, y: f64, radius: f64) -> (Range<usize>, Range<usize>) {
         (span(y, radius, self.height), span(x, radius, self.width))
     }
 }
@@ -145,17 +142,23 @@ impl<'a> Planes<'a> {
 /// To which detection each pixel belongs. Empty: to none.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    width: usize,
-    /// Label of each pixel, row-major; 0 for none.
-    labels: Vec<u32>,
+    /// Of each row, by their columns once they are sorted.
+    rows: Vec<Vec<Stretch>>,
     /// Whether the detection of each label, from 1, is still one.
     alive: Vec<bool>,
 }
 
+/// Neighbouring pixels of one row that belong to one detection, columns half-open.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    start: u32,
+    end: u32,
+    label: u32,
+}
+
 impl Owners {
-    pub fn new(height: usize, width: usize) -> Self {
-        // Zeroed memory is not touched until written to: the cost is that of the pixels of sources.
-        Self { width, labels: vec![0; height * width], alive: vec![false] }
+    pub fn new(height: usize) -> Self {
+        Self { rows: vec![Vec::new(); height], alive: vec![false] }
     }
 
     /// A new label.
@@ -164,9 +167,20 @@ impl Owners {
         (self.alive.len() - 1) as u32
     }
 
+    /// Gives a pixel that is nobody's to `label`.
     pub fn take(&mut self, row: usize, column: usize, label: u32) {
-        if let Some(owner) = self.labels.get_mut(row * self.width + column) {
-            *owner = label;
+        let Some(stretches) = self.rows.get_mut(row) else { return };
+        let column = column as u32;
+        match stretches.last_mut().filter(|last| last.label == label && last.end == column) {
+            Some(last) => last.end += 1,
+            None => stretches.push(Stretch { start: column, end: column + 1, label }),
+        }
+    }
+
+    /// Nothing is taken any more: only now it can be asked whose a pixel is.
+    pub fn sort(&mut self) {
+        for stretches in &mut self.rows {
+            stretches.sort_unstable_by_key(|stretch| stretch.start);
         }
     }
 
@@ -177,19 +191,43 @@ impl Owners {
         }
     }
 
-    /// Labels of the pixels of a row; empty where no pixel is anybody's.
-    pub fn row(&self, row: usize) -> &[u32] {
-        self.labels.get(row * self.width..(row + 1) * self.width).unwrap_or(&[])
+    /// Whether each of these columns of a row belongs to another detection than `label`.
+    pub fn fill_foreign(
+        &self,
+        row: usize,
+        columns: &Range<usize>,
+        label: u32,
+        foreign: &mut Vec<bool>,
+    ) {
+        foreign.clear();
+        foreign.resize(columns.len(), false);
+        let stretches = self.rows.get(row).map_or(&[][..], Vec::as_slice);
+        let first = stretches.partition_point(|stretch| stretch.end as usize <= columns.start);
+        for stretch in stretches.iter().skip(first) {
+            let (start, end) = (stretch.start as usize, stretch.end as usize);
+            if start >= columns.end {
+                break;
+            }
+            if stretch.label != label && self.is_alive(stretch.label) {
+                let start = start.max(columns.start) - columns.start;
+                let end = end.min(columns.end) - columns.start;
+                foreign.get_mut(start..end).unwrap_or_default().fill(true);
+            }
+        }
     }
 
-    /// Is there such a detection? There is none of label 0.
-    pub fn is_alive(&self, label: u32) -> bool {
+    fn is_alive(&self, label: u32) -> bool {
         self.alive.get(label as usize).copied().unwrap_or(false)
     }
 
-    fn is_foreign(&self, row: usize, column: usize, label: u32) -> bool {
-        let owner = self.labels.get(row * self.width + column).copied().unwrap_or(0);
-        owner != label && self.is_alive(owner)
+    pub fn is_foreign(&self, row: usize, column: usize, label: u32) -> bool {
+        let stretches = self.rows.get(row).map_or(&[][..], Vec::as_slice);
+        let place = stretches.partition_point(|stretch| stretch.end as usize <= column);
+        stretches.get(place).is_some_and(|stretch| {
+            stretch.start as usize <= column
+                && stretch.label != label
+                && self.is_alive(stretch.label)
+        })
     }
 }
 
@@ -205,7 +243,7 @@ pub(super) struct Pixel {
 }
 
 /// Pixels of 0..`length` that touch [centre − radius, centre + radius].
-fn span(centre: f64, radius: f64, length: usize) -> std::ops::Range<usize> {
+fn span(centre: f64, radius: f64, length: usize) -> Range<usize> {
     // Float-to-integer casts saturate, so that neither infinities nor NaN can leave the image.
     let first = ((centre - radius + 0.5).floor().max(0.0)) as usize;
     let last = ((centre + radius + 0.5).floor() + 1.0).max(0.0) as usize;
@@ -216,6 +254,33 @@ fn span(centre: f64, radius: f64, length: usize) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pixels_belong_to_those_who_took_them() {
+        let mut owners = Owners::new(3);
+        let (one, other) = (owners.add(), owners.add());
+        // In the order of detections, not of columns.
+        for column in 10..14 {
+            owners.take(1, column, one);
+        }
+        for column in [3, 4, 14, 15] {
+            owners.take(1, column, other);
+        }
+        owners.sort();
+        let mut foreign = Vec::new();
+        owners.fill_foreign(1, &(2..17), one, &mut foreign);
+        let expected: Vec<bool> = (2..17).map(|x| [3, 4, 14, 15].contains(&x)).collect();
+        assert_eq!(foreign, expected);
+        for column in 0..20 {
+            let is_ones = (10..14).contains(&column);
+            assert_eq!(owners.is_foreign(1, column, other), is_ones, "{column}");
+            assert!(!owners.is_foreign(0, column, one) && !owners.is_foreign(7, column, one));
+        }
+        owners.remove(one);
+        assert!(!owners.is_foreign(1, 12, other));
+        owners.fill_foreign(1, &(0..9), 0, &mut foreign);
+        assert_eq!(foreign.iter().filter(|foreign| **foreign).count(), 2);
+    }
 
     #[test]
     fn spans_stay_on_the_image() {

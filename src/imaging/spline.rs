@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bands;
+use super::{bands, widest::widest};
 
 /// Second derivatives at the nodes of the natural cubic spline through equidistant `values` (unit spacing):
 /// d₍ᵢ₋₁₎ + 4dᵢ + d₍ᵢ₊₁₎ = 6(v₍ᵢ₋₁₎ − 2vᵢ + v₍ᵢ₊₁₎), zero at both ends.
@@ -62,6 +62,7 @@ impl Interval {
     }
 }
 
+#[inline(always)]
 fn cubic([constant, linear, square, cube]: [f32; 4], t: f32) -> f32 {
     constant + t * (linear + t * (square + t * cube))
 }
@@ -154,25 +155,38 @@ impl MeshSpline {
 
     /// The values of these columns of a row, as many as `values` has room for.
     pub fn fill(&self, row: usize, columns: Range<usize>, values: &mut [f32]) {
-        let per_row = self.intervals.len();
-        let cubics = self.cubics.get(row * per_row..(row + 1) * per_row).unwrap_or(&[]);
-        let first = self.interval_of.get(columns.start).map_or(per_row, |&number| number as usize);
-        let mut rest = values;
-        for (interval, powers) in self.intervals.iter().zip(cubics).skip(first) {
-            let start = interval.start.max(columns.start);
-            let end = interval.end.min(columns.end);
-            if start >= end || rest.is_empty() {
-                break;
-            }
-            let (now, later) = rest.split_at_mut((end - start).min(rest.len()));
-            let from_start = start - interval.start;
-            for (place, value) in now.iter_mut().enumerate() {
-                let t = interval.origin + (from_start + place) as u32 as f32 * self.step;
-                *value = cubic(*powers, t).max(self.floor);
-            }
-            rest = later;
-        }
+        fill_row(self, row, columns, values);
     }
+}
+
+widest! {
+/// Evaluates these columns of a row, as many as `values` has room for.
+fn fill_row<'a>(
+    spline: &'a MeshSpline,
+    row: usize,
+    columns: Range<usize>,
+    values: &'a mut [f32],
+) -> () {
+    let per_row = spline.intervals.len();
+    let cubics = spline.cubics.get(row * per_row..(row + 1) * per_row).unwrap_or(&[]);
+    let first =
+        spline.interval_of.get(columns.start).map_or(per_row, |&number| number as usize);
+    let mut rest = values;
+    for (interval, powers) in spline.intervals.iter().zip(cubics).skip(first) {
+        let start = interval.start.max(columns.start);
+        let end = interval.end.min(columns.end);
+        if start >= end || rest.is_empty() {
+            break;
+        }
+        let (now, later) = rest.split_at_mut((end - start).min(rest.len()));
+        let from_start = start - interval.start;
+        for (place, value) in now.iter_mut().enumerate() {
+            let t = interval.origin + (from_start + place) as u32 as f32 * spline.step;
+            *value = cubic(*powers, t).max(spline.floor);
+        }
+        rest = later;
+    }
+}
 }
 
 /// The intervals of a row of `width` pixels between the nodes of `columns` cells: up to the next node, or to the edge of the image.

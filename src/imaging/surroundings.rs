@@ -75,15 +75,21 @@ impl<'a> Surroundings<'a> {
         self.signal.reserve(count);
         self.variance.clear();
         self.variance.reserve(count);
+        let mut level = vec![0.0; self.columns.len()];
+        let mut foreign = Vec::new();
         for row in self.rows.clone() {
-            let owners = self.owners.row(row);
-            for column in self.columns.clone() {
-                let mut pixel = self.planes.pixel(row, column);
-                let owner = owners.get(column).copied().unwrap_or(0);
-                let is_own = owner == self.label || !self.owners.is_alive(owner);
-                if !(pixel.usable && is_own) {
-                    pixel =
-                        self.planes.own_light(row, column, self.x, self.y, self.owners, self.label);
+            self.planes.fill_level(row, self.columns.clone(), &mut level);
+            self.owners.fill_foreign(row, &self.columns, self.label, &mut foreign);
+            let pixels = self.columns.clone().zip(&level).zip(&foreign);
+            for ((column, &level), &is_foreign) in pixels {
+                let mut pixel = self.planes.pixel_above(row, column, level);
+                if is_foreign || !pixel.usable {
+                    pixel = self.planes.mirrored(
+                        pixel,
+                        (row, column),
+                        (self.x, self.y),
+                        |row, column| !self.owners.is_foreign(row, column, self.label),
+                    );
                 }
                 self.signal.push(pixel.signal);
                 self.variance.push(pixel.variance);
@@ -152,12 +158,13 @@ mod tests {
         let (mut image, background) = ramp();
         image.mask[[8, 14]] = mask_bits::BAD;
         let planes = Planes::new(&image, &background).unwrap();
-        let mut owners = Owners::new(20, 30);
+        let mut owners = Owners::new(20);
         let (own, other) = (owners.add(), owners.add());
         owners.take(8, 12, own);
         owners.take(9, 12, other);
         owners.take(5, 12, other);
         owners.take(11, 12, other);
+        owners.sort();
         let mut surroundings = Surroundings::new(&planes, &owners, own, 12.0, 8.0);
         let (rows, columns) = surroundings.window(12.0, 8.0, 4.0);
         let light = |row: usize, column: usize| {
