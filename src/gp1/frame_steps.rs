@@ -9,15 +9,18 @@ use super::frame_scale::{BandChoice, as_the_frame_sees};
 use super::masters_in_force::MastersInForce;
 use super::photometry::{self, CalibratingCatalogue, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
-use super::reduction::{Reduction, ReductionPlan, reduce_frame};
-use super::sections::cut;
-use super::settings::{CosmicRayStep, InstanceSettings};
+use super::reduction::{
+    Reduction, ReductionPlan, reduce_as_planned, reduce_frame, surveyed_saturation,
+};
+use super::sections::{SectionHistory, cut, is_whole};
+use super::settings::{CosmicRayStep, InstanceSettings, ReductionParameters};
 use super::source_table::{IdentifiedObject, MeasuredSource, TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsImage, FitsStore, Header};
+use crate::fits::{FitsImage, FitsStore, Header, ImageRows};
 use crate::imaging::{
-    CalibratedImage, background, psf::PointSpread, statistics::median_and_deviation,
+    CalibratedImage, background, combination::PixelRows, psf::PointSpread,
+    statistics::median_and_deviation,
 };
 use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
@@ -78,9 +81,30 @@ pub fn process_raw(
     paths: &FramePaths,
 ) -> Result<FrameMeasurement, Gp1Error> {
     let mut timer = StepTimer::new(&raw.identity.name);
-    let image = context.store.read_image(raw.path)?;
+    let mut rows = ImageRows::open(context.store, raw.path)?;
+    let shape = rows.dim();
+    if !is_whole(&raw.keywords.camera, shape) {
+        let image = rows.into_image()?;
+        timer.done("read");
+        return process_image(context, raw, image, masters, references, paths);
+    }
+    let saturation = surveyed_saturation(context.store, &mut rows)?;
     timer.done("read");
-    process_image(context, raw, image, masters, references, paths)
+    let parameters = reduction_parameters(context.settings);
+    let plan = ReductionPlan::new(shape, saturation, raw.keywords, masters, &parameters);
+    let reduction = reduce_as_planned(&rows, plan)
+        .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
+    timer.done("reduction");
+    let header = rows.header().clone();
+    drop(rows);
+    process_reduction(context, raw, (header, Vec::new()), reduction, references, paths)
+}
+
+/// Without the reduction step no masters are applied.
+pub(super) fn reduction_parameters(settings: &InstanceSettings) -> ReductionParameters {
+    let mut parameters = settings.reduction;
+    parameters.use_masters &= settings.steps.reduction;
+    parameters
 }
 
 /// [`process_raw`] of an image that has been read.
@@ -95,12 +119,24 @@ pub fn process_image(
     let mut timer = StepTimer::new(&raw.identity.name);
     let FitsImage { mut header, data } = image;
     let (data, cuts) = cut(data, Some(&mut header), &raw.keywords.camera);
-    let mut parameters = context.settings.reduction;
-    parameters.use_masters &= context.settings.steps.reduction;
+    let parameters = reduction_parameters(context.settings);
     let reduction = reduce_frame(&data, raw.keywords, masters, &parameters)
         .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
     drop(data);
     timer.done("reduction");
+    process_reduction(context, raw, (header, cuts), reduction, references, paths)
+}
+
+/// Goes on with a reduced frame: its header, and what was cut off it.
+fn process_reduction(
+    context: StepContext<'_>,
+    raw: RawFrame<'_>,
+    (header, cuts): (Header, SectionHistory),
+    reduction: Reduction,
+    references: &[ReferenceField<'_>],
+    paths: &FramePaths,
+) -> Result<FrameMeasurement, Gp1Error> {
+    let mut timer = StepTimer::new(&raw.identity.name);
     if let Some(what) = too_few_good_pixels(reduction.good_fraction) {
         return Err(Gp1Error::Unusable { path: raw.path.to_owned(), what });
     }

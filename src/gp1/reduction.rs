@@ -2,9 +2,12 @@
 
 use super::masters_in_force::{LoadedMaster, MastersInForce, SelectedMasters};
 use super::settings::ReductionParameters;
+use crate::fits::{FitsError, FitsStore, ImageRows};
 use crate::imaging::{
     CalibratedImage, Image, Mask,
-    calibration::{CalibrationError, ReductionInputs, measured_saturation, reduce},
+    calibration::{
+        CalibrationError, ReductionInputs, measured_saturation, reduce, saturation_of_levels,
+    },
     combination::PixelRows,
 };
 use crate::model::{Degradation, FrameKeywords};
@@ -118,6 +121,31 @@ impl ReductionPlan {
     }
 }
 
+/// Level at which the values of a frame pile up, if they do; its pixels stay in memory.
+///
+/// # Errors
+/// As [`ImageRows::survey`].
+pub fn surveyed_saturation(
+    store: &dyn FitsStore,
+    rows: &mut ImageRows,
+) -> Result<Option<f32>, FitsError> {
+    let survey = rows.survey(store, true)?;
+    Ok(match rows.held() {
+        Some(image) => measured_saturation(image),
+        None => saturation_of_levels(&survey.levels),
+    })
+}
+
+/// Reduces a frame as it was planned (`raw` in data numbers).
+pub fn reduce_as_planned(
+    raw: &dyn PixelRows,
+    plan: ReductionPlan,
+) -> Result<Reduction, CalibrationError> {
+    let image = reduce(&plan.inputs(raw))?;
+    let good_fraction = good_fraction(&image.mask);
+    Ok(Reduction { image, plan, good_fraction })
+}
+
 /// Reduces a frame (`raw` in data numbers).
 pub fn reduce_frame(
     raw: &Image,
@@ -127,9 +155,7 @@ pub fn reduce_frame(
 ) -> Result<Reduction, CalibrationError> {
     let plan =
         ReductionPlan::new(raw.dim(), measured_saturation(raw), keywords, masters, parameters);
-    let image = reduce(&plan.inputs(raw))?;
-    let good_fraction = good_fraction(&image.mask);
-    Ok(Reduction { image, plan, good_fraction })
+    reduce_as_planned(raw, plan)
 }
 
 /// Share of the pixels with an empty mask.

@@ -3,22 +3,18 @@
 use super::astrometry::{self, FrameAstrometry};
 use super::error::Gp1Error;
 use super::frame_steps::{
-    RawFrame, StepContext, StepTimer, describe, measurement_of, sky_statistics, sky_step,
-    table_header, too_few_good_pixels,
+    RawFrame, StepContext, StepTimer, describe, measurement_of, reduction_parameters,
+    sky_statistics, sky_step, table_header, too_few_good_pixels,
 };
 use super::masters_in_force::MastersInForce;
 use super::reduced_file::{FrameMeasurement, extensions, write_measurement};
-use super::reduction::{ReductionPlan, good_fraction};
+use super::reduction::{ReductionPlan, good_fraction, surveyed_saturation};
 use super::sections::is_whole;
 use super::settings::CosmicRayStep;
 use super::source_table::{TableScales, write_sources};
 use super::workspace::{FramePaths, make_directory};
 use crate::fits::{FitsError, Header, ImageRows, MadeImage};
-use crate::imaging::{
-    Mask,
-    calibration::{RowReducer, measured_saturation, saturation_of_levels},
-    combination::PixelRows,
-};
+use crate::imaging::{Mask, calibration::RowReducer, combination::PixelRows};
 use crate::model::CatalogueStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -40,13 +36,10 @@ pub fn reduce_to_file(
         return Ok(None);
     }
     let mut timer = StepTimer::new(&raw.identity.name);
-    let survey = rows.survey(context.store, true)?;
-    let saturation = match rows.held() {
-        Some(image) => measured_saturation(image),
-        None => saturation_of_levels(&survey.levels),
-    };
+    let saturation = surveyed_saturation(context.store, rows)?;
     timer.done("read");
-    let plan = ReductionPlan::new(shape, saturation, raw.keywords, masters, &settings.reduction);
+    let parameters = reduction_parameters(settings);
+    let plan = ReductionPlan::new(shape, saturation, raw.keywords, masters, &parameters);
     let reducer = RowReducer::new(&plan.inputs(rows))
         .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
     let plane = astrometry::nominal_wcs(
