@@ -241,8 +241,7 @@ fn make_row<'a>(
         let square = signal.max(0.0) + read_variance;
         let (light, scatter) = (signal / response, square / (response * response));
         // No number is within these bounds if it is not finite.
-        let is_good = (response >= LEAST_RESPONSE)
-            & (response <= f32::MAX)
+        let is_good = (LEAST_RESPONSE..=f32::MAX).contains(&response)
             & (light.abs() <= f32::MAX)
             & (scatter <= f32::MAX);
         *value = if is_good { light } else { f32::NAN };

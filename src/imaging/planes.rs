@@ -107,6 +107,35 @@ impl<'a> Planes<'a> {
         }
     }
 
+    /// Adds signal and variance of these columns of a row as they are; how many of them are unusable, marked, or of unknown variance,
+    /// and must be looked at one by one ([`Self::pixel_above`]).
+    pub fn plain_pixels(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        (level, marked): (&[f32], &[bool]),
+        (signal, variance): (&mut Vec<f64>, &mut Vec<f64>),
+    ) -> usize {
+        let data = self.data_row(row).get(columns.clone()).unwrap_or_default();
+        let noise = self.variance_row(row).get(columns.clone()).unwrap_or_default();
+        let mask = self.mask_row(row).get(columns).unwrap_or_default();
+        signal.extend(
+            data.iter().zip(level).map(|(data, level)| f64::from(*data) - f64::from(*level)),
+        );
+        variance.extend(noise.iter().map(|variance| f64::from(*variance)));
+        let pixels = data.iter().zip(level).zip(noise).zip(mask).zip(marked);
+        pixels
+            .map(|((((data, level), variance), mask), marked)| {
+                let is_plain = ((data - level).abs() <= f32::MAX)
+                    & (*variance > 0.0)
+                    & (*variance <= f32::MAX)
+                    & (mask & UNUSABLE == 0)
+                    & !marked;
+                usize::from(!is_plain)
+            })
+            .sum()
+    }
+
     /// What stands for a pixel that is unusable or another source's in a sum about a centre (x, y): the pixel on the other side of it,
     /// as sources are nearly symmetric, if that is usable and `is_own`, else no light.
     pub fn mirrored(

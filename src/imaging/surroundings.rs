@@ -80,8 +80,19 @@ impl<'a> Surroundings<'a> {
         for row in self.rows.clone() {
             self.planes.fill_level(row, self.columns.clone(), &mut level);
             self.owners.fill_foreign(row, &self.columns, self.label, &mut foreign);
+            let first = self.signal.len();
+            let slow = self.planes.plain_pixels(
+                row,
+                self.columns.clone(),
+                (&level, &foreign),
+                (&mut self.signal, &mut self.variance),
+            );
+            if slow == 0 {
+                continue;
+            }
             let pixels = self.columns.clone().zip(&level).zip(&foreign);
-            for ((column, &level), &is_foreign) in pixels {
+            let places = self.signal.iter_mut().zip(&mut self.variance).skip(first);
+            for (((column, &level), &is_foreign), (signal, variance)) in pixels.zip(places) {
                 let mut pixel = self.planes.pixel_above(row, column, level);
                 if is_foreign || !pixel.usable {
                     pixel = self.planes.mirrored(
@@ -91,8 +102,7 @@ impl<'a> Surroundings<'a> {
                         |row, column| !self.owners.is_foreign(row, column, self.label),
                     );
                 }
-                self.signal.push(pixel.signal);
-                self.variance.push(pixel.variance);
+                (*signal, *variance) = (pixel.signal, pixel.variance);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Centroid in a Gaussian window that moves with it: XWIN_IMAGE, YWIN_IMAGE and their errors of SExtractor's
 //! manual ("Windowed positional parameters").
 
-use super::{aperture::Circle, surroundings::Surroundings};
+use super::{surroundings::Surroundings, widest::widest};
 
 /// Radius of the sums in standard deviations of the window.
 const REACH_SIGMAS: f64 = 4.0;
@@ -73,33 +73,51 @@ fn sums(surroundings: &mut Surroundings<'_>, x: f64, y: f64, sigma: f64) -> Opti
     let reach = REACH_SIGMAS * sigma;
     let (rows, columns) = surroundings.window(x, y, reach);
     let scale = -0.5 / (sigma * sigma);
-    let across: Vec<f64> =
-        columns.clone().map(|column| (scale * (column as f64 - x).powi(2)).exp()).collect();
-    let circle = Circle::new(reach);
+    let across: Vec<[f64; 2]> = columns
+        .clone()
+        .map(|column| column as f64 - x)
+        .map(|dx| [dx, (scale * dx * dx).exp()])
+        .collect();
     let mut sums = Sums::default();
     for row in rows {
         let dy = row as f64 - y;
         let along = (scale * dy * dy).exp();
         let (signal, variance) = surroundings.row(row, &columns);
-        for (((column, across), signal), variance) in
-            columns.clone().zip(&across).zip(signal).zip(variance)
-        {
-            let dx = column as f64 - x;
-            let overlap = circle.overlap(dx, dy);
-            if overlap <= 0.0 {
-                continue;
-            }
-            let weight = overlap * along * across;
-            let light = weight * signal;
-            sums.light += light;
-            sums.x += light * dx;
-            sums.y += light * dy;
-            let variance = weight * weight * variance;
-            sums.variance_x += variance * dx * dx;
-            sums.variance_y += variance * dy * dy;
-        }
+        let of_row = row_sums(signal, variance, &across, dy, reach);
+        let light = along * of_row.light;
+        sums.light += light;
+        sums.x += along * of_row.x;
+        sums.y += light * dy;
+        sums.variance_x += along * along * of_row.variance_x;
+        sums.variance_y += along * along * of_row.variance_y * dy * dy;
     }
     (sums.light > 0.0 && sums.light.is_finite()).then_some(sums)
+}
+
+widest! {
+/// Sums along a row `dy` from the centre, without its own weight. `across` has distance and weight of the columns.
+///
+/// The weight at the border of the window is e⁻⁸: there the share of a pixel that lies within is taken from its distance alone.
+fn row_sums<'a>(
+    signal: &'a [f64],
+    variance: &'a [f64],
+    across: &'a [[f64; 2]],
+    dy: f64,
+    reach: f64,
+) -> Sums {
+    let mut sums = Sums::default();
+    for ((signal, variance), [dx, weight]) in signal.iter().zip(variance).zip(across) {
+        let inside = reach + 0.5 - (dx * dx + dy * dy).sqrt();
+        let weight = weight * inside.clamp(0.0, 1.0);
+        let light = weight * signal;
+        sums.light += light;
+        sums.x += light * dx;
+        let variance = weight * weight * variance;
+        sums.variance_x += variance * dx * dx;
+        sums.variance_y += variance;
+    }
+    sums
+}
 }
 
 #[cfg(test)]
