@@ -18,7 +18,7 @@ use crate::{
     config::CatalogueMap,
     model::{CatalogueBand, SkyPosition, UtcTime},
 };
-use draft::Draft;
+pub(super) use draft::Draft;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -129,7 +129,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    pub(self) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 }
@@ -265,7 +265,7 @@ pub fn build(
 }
 
 /// Names, lengths and SHA-256 of the inputs.
-fn checksums(
+pub(super) fn checksums(
     inputs: &[PathBuf],
     watch: &mut dyn FnMut(BuildProgress),
 ) -> Result<Vec<SourceFile>, BuildError> {

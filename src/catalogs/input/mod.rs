@@ -81,7 +81,7 @@ pub fn read_rows<E: From<InputError>>(
 }
 
 /// A file, unfolded if it is gzip (RFC 1952).
-fn open_unfolded(path: &Path, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn BufRead>> {
+pub(super) fn open_unfolded(path: &Path, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn BufRead>> {
     let counted = Counted { inner: File::open(path)?, count: bytes_read.clone() };
     let mut file = BufReader::with_capacity(BUFFER_BYTES, counted);
     if file.fill_buf()?.starts_with(&GZIP_MAGIC) {
