@@ -39,7 +39,8 @@ pub enum CatalogCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Files: FITS binary tables (also FITS-LDAC), CSV and other delimited text, VOTable (TABLEDATA); all also as .gz.\n\
+    after_help = "Files: FITS binary tables (also FITS-LDAC), CSV and other delimited text, VOTable (TABLEDATA, BINARY,\n\
+    BINARY2); all also as .gz.\n\
     Orbits of minor planets: MPCORB.DAT, with --map mpcorb.\n\
     Maps that the program carries: 2mass, apass, field, gaia_dr2, gaia_dr3, ps1, tycho2, usno_b1; another is a file (see \
     config/catalogues).\nRows that cannot be used are left out, counted and told with their reason.\n\n\

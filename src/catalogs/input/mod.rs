@@ -2,6 +2,7 @@
 
 mod delimited;
 mod votable;
+mod votable_binary;
 
 use crate::fits::{FitsError, table_rows::TableFile};
 use std::{
@@ -173,6 +174,11 @@ fn text_value(text: &str) -> TableValue {
         "" | "null" | "NULL" | "NaN" | "nan" | "\\N" | "--" => TableValue::Missing,
         _ => TableValue::Text(text.to_owned()),
     }
+}
+
+/// The number that a single-precision value was written for: 17.3, not 17.299999237.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// Checks a choice against the number of columns, for the readers that index by it.
