@@ -19,6 +19,7 @@ mod with_minor_planets;
 
 use crate::model::{CatalogueAnswer, CatalogueBand, MinorPlanetAnswer, SkyPosition, UtcTime};
 use aged::AgedCatalogue;
+pub use input::InputError;
 use local::{LocalCatalogue, LocalCatalogueError};
 use minor_planets::MinorPlanetCatalogue;
 use std::{path::Path, sync::Arc};

@@ -3,6 +3,7 @@
 use super::{Failure, minor_planets};
 use crate::{
     catalogs::{
+        InputError,
         build::{
             BuildError, BuildPhase, BuildProgress, BuildReport, BuildRequest, CHUNK_OBJECTS,
             StatedCoverage, build,
@@ -40,7 +41,7 @@ pub enum CatalogCommand {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Files: FITS binary tables (also FITS-LDAC), CSV and other delimited text, VOTable (TABLEDATA, BINARY,\n\
-    BINARY2); all also as .gz.\n\
+    BINARY2); all also as .gz. Builds with the feature hats: HATS catalogues (their directory) and Parquet.\n\
     Orbits of minor planets: MPCORB.DAT, with --map mpcorb.\n\
     Maps that the program carries: 2mass, apass, field, gaia_dr2, gaia_dr3, ps1, tycho2, usno_b1; another is a file (see \
     config/catalogues).\nRows that cannot be used are left out, counted and told with their reason.\n\n\
@@ -158,8 +159,11 @@ fn epoch(text: &str) -> Result<f64, String> {
 
 fn build_catalogue(arguments: &BuildArguments) -> Result<(), Failure> {
     for file in &arguments.from {
-        if !file.is_file() {
-            return Err(Failure::InputMissing(anyhow!("{}: no such file", file.display())));
+        if !file.exists() {
+            return Err(Failure::InputMissing(anyhow!(
+                "{}: no such file or directory",
+                file.display()
+            )));
         }
     }
     if arguments.map == minor_planets::MAP {
@@ -213,6 +217,7 @@ fn build_catalogue(arguments: &BuildArguments) -> Result<(), Failure> {
 
 pub(super) fn build_failure(error: BuildError) -> Failure {
     match error {
+        BuildError::Input(InputError::WithoutHats { .. }) => Failure::Usage(error.into()),
         BuildError::Input(_) | BuildError::NoObjects { .. } => Failure::Invalid(error.into()),
         BuildError::Exists { .. } | BuildError::Foreign { .. } => Failure::Usage(error.into()),
         _ => Failure::Failed(error.into()),

@@ -176,3 +176,48 @@ fn minor_planets_are_built_described_and_predicted() {
 fn text_of(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
+
+#[cfg(not(feature = "hats"))]
+#[test]
+fn a_build_without_hats_says_so_and_how_to_get_one() {
+    let here = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hats/small");
+    let cell = fixture.join("dataset/Norder=1/Dir=0/Npix=14.parquet");
+    for input in [fixture, cell] {
+        let input = input.to_string_lossy().into_owned();
+        let build = ["catalog", "build", "--from", &input, "--map", "gaia_dr3", "--out", "store"];
+        let output = gic(&build, here.path());
+        assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
+        assert!(text(&output.stderr).contains("--features hats"), "{}", text_of(&output));
+    }
+}
+
+#[cfg(feature = "hats")]
+#[test]
+fn a_hats_catalogue_answers_like_the_same_rows_in_csv() {
+    let here = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hats");
+    let answers: Vec<Vec<serde_json::Value>> = ["small", "rows.csv"]
+        .iter()
+        .map(|name| {
+            let input = fixture.join(name).to_string_lossy().into_owned();
+            let store = format!("store-{name}");
+            let build =
+                ["catalog", "build", "--from", &input, "--map", "gaia_dr3", "--out", &store];
+            let output = gic(&build, here.path());
+            assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+            [("45", "0", "480"), ("305", "55", "480"), ("42", "1", "90"), ("200", "0", "60")]
+                .iter()
+                .map(|(ra, dec, radius)| {
+                    let cone = ["catalog", "cone", &store, "--ra", ra, "--dec", dec];
+                    let rest = ["--radius-arcmin", radius, "--epoch", "2026.9", "--json"];
+                    let output = gic(&[cone.as_slice(), &rest].concat(), here.path());
+                    serde_json::from_slice(&output.stdout).unwrap()
+                })
+                .collect()
+        })
+        .collect();
+    assert_eq!(answers[0], answers[1]);
+    let objects = |cone: usize| answers[0][cone]["objects"].as_array().unwrap().len();
+    assert!(objects(0) + objects(1) == 90 && objects(2) > 0, "{} {}", objects(0), objects(1));
+}

@@ -222,3 +222,43 @@ proptest! {
         let _ = read(&VOTABLE.as_bytes()[..cut.min(VOTABLE.len())], &["ra"]);
     }
 }
+
+#[cfg(feature = "hats")]
+mod parquet {
+    use super::*;
+
+    const CELLS: [&[u8]; 4] = [
+        include_bytes!("../../../tests/fixtures/hats/small/dataset/Norder=1/Dir=0/Npix=14.parquet"),
+        include_bytes!("../../../tests/fixtures/hats/small/dataset/Norder=1/Dir=0/Npix=15.parquet"),
+        include_bytes!("../../../tests/fixtures/hats/small/dataset/Norder=2/Dir=0/Npix=0.parquet"),
+        include_bytes!("../../../tests/fixtures/hats/small/dataset/Norder=2/Dir=0/Npix=90.parquet"),
+    ];
+    const NAMES: [&str; 4] = ["source_id", "ra", "pmra", "designation"];
+
+    #[test]
+    fn a_truncated_file_is_an_error() {
+        for cell in CELLS {
+            assert!(read(cell, &NAMES).unwrap().iter().all(|(_, row)| row.is_ok()));
+            assert!(matches!(read(cell, &["nested"]), Err(InputError::Columns { .. })));
+            for length in (4..cell.len()).step_by(97) {
+                let cut = read(&cell[..length], &NAMES).unwrap_err();
+                assert!(matches!(cut, InputError::Format { .. }), "{length}: {cut}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_gives_rows_or_an_error(
+            which in 0_usize..4,
+            damage in prop::collection::vec((4_usize..100_000, any::<u8>()), 1..8),
+        ) {
+            let mut bytes = CELLS[which].to_vec();
+            for (place, byte) in damage {
+                let length = bytes.len();
+                bytes[4 + place % (length - 4)] = byte;
+            }
+            let _ = read(&bytes, &NAMES);
+        }
+    }
+}
