@@ -18,7 +18,7 @@ use crate::{
     config::CatalogueMap,
     model::{CatalogueBand, SkyPosition, UtcTime},
 };
-use draft::Draft;
+pub(super) use draft::Draft;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -52,6 +52,7 @@ pub enum StatedCoverage {
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
+    /// Files, and directories that are HATS catalogues.
     pub inputs: Vec<PathBuf>,
     pub output: PathBuf,
     pub map: CatalogueMap,
@@ -129,7 +130,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    pub(self) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 }
@@ -178,7 +179,8 @@ pub fn build(
     watch: &mut dyn FnMut(BuildProgress),
 ) -> Result<BuildReport, BuildError> {
     let draft = Draft::begin(&request.output, request.replace)?;
-    let mut files = checksums(&request.inputs, watch)?;
+    let inputs = input::files_of(&request.inputs)?;
+    let mut files = checksums(&inputs, watch)?;
     let mut collector = Collector {
         runs: SortedRuns::new(draft.path(), request.chunk_objects, request.map.bands.len()),
         census: Census::default(),
@@ -192,7 +194,7 @@ pub fn build(
     };
     let total = files.iter().map(|file| file.bytes).sum();
     let mut done = 0;
-    for (path, file) in request.inputs.iter().zip(&mut files) {
+    for (path, file) in inputs.iter().zip(&mut files) {
         let before = collector.rows;
         read_file(path, &request.map, &mut collector, (done, total))?;
         file.rows = collector.rows - before;
@@ -265,7 +267,7 @@ pub fn build(
 }
 
 /// Names, lengths and SHA-256 of the inputs.
-fn checksums(
+pub(super) fn checksums(
     inputs: &[PathBuf],
     watch: &mut dyn FnMut(BuildProgress),
 ) -> Result<Vec<SourceFile>, BuildError> {

@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod healpix;
 mod input;
 pub mod local;
+pub mod minor_planets;
 pub mod record;
 mod row_mapping;
 mod sorted_runs;
@@ -14,10 +15,13 @@ pub mod store;
 pub mod store_header;
 #[cfg(test)]
 mod store_tests;
+mod with_minor_planets;
 
-use crate::model::{CatalogueAnswer, CatalogueBand, SkyPosition, UtcTime};
+use crate::model::{CatalogueAnswer, CatalogueBand, MinorPlanetAnswer, SkyPosition, UtcTime};
 use aged::AgedCatalogue;
+pub use input::InputError;
 use local::{LocalCatalogue, LocalCatalogueError};
+use minor_planets::MinorPlanetCatalogue;
 use std::{path::Path, sync::Arc};
 use store::{CatalogueStore, StoreError};
 
@@ -29,6 +33,16 @@ pub trait Catalogue: Send + Sync {
     /// The same with the objects where they are at a date, in a catalogue that knows how they move.
     fn cone_at(&self, centre: SkyPosition, radius_degrees: f64, _date: UtcTime) -> CatalogueAnswer {
         self.cone(centre, radius_degrees)
+    }
+
+    /// Minor planets in a cone at one of the instants at least; `None` where there are no orbits.
+    fn minor_planets(
+        &self,
+        _centre: SkyPosition,
+        _radius_degrees: f64,
+        _instants: &[UtcTime],
+    ) -> Option<MinorPlanetAnswer> {
+        None
     }
 
     /// The bands of the objects' magnitudes; none where it has but one, without a name.
@@ -70,6 +84,14 @@ pub fn open(
         Some(days) => Arc::new(AgedCatalogue::new(catalogue, days)),
         None => catalogue,
     })
+}
+
+/// The same catalogue, which knows minor planets as well.
+pub fn with_minor_planets(
+    stars: Arc<dyn Catalogue>,
+    minor_planets: MinorPlanetCatalogue,
+) -> Arc<dyn Catalogue> {
+    Arc::new(with_minor_planets::WithMinorPlanets { stars, minor_planets })
 }
 
 /// Julian year of a Modified Julian Date; the minute between UTC and TT moves no star.

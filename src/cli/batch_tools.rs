@@ -2,8 +2,11 @@
 
 use super::Failure;
 use crate::{
-    catalogs::{self, Catalogue, local::NoCatalogue},
-    config::PipelineSet,
+    catalogs::{self, Catalogue, local::NoCatalogue, minor_planets::MinorPlanetCatalogue},
+    config::{
+        PipelineSet,
+        controller::{CatalogueSettings, SiteSettings},
+    },
     fits::{FitsStore, KeywordMap, plain_files::PlainFiles},
     gp1::{
         InstanceSettings, MastersInForce,
@@ -25,15 +28,23 @@ pub struct Pipeline {
     pub tools: BatchTools,
 }
 
-/// The catalogue that was named, or none.
-pub fn catalogue(file: Option<&Path>) -> Result<Arc<dyn Catalogue>, Failure> {
-    match file {
-        None => Ok(Arc::new(NoCatalogue)),
-        Some(file) if !file.exists() => {
-            Err(Failure::InputMissing(anyhow!("{}: not there", file.display())))
-        }
-        Some(file) => Ok(catalogs::open(file, None)?),
+/// The catalogue that was named, or none, with the orbits that were named.
+pub fn catalogue(
+    file: Option<&Path>,
+    minor_planets: Option<&Path>,
+) -> Result<Arc<dyn Catalogue>, Failure> {
+    if let Some(missing) = [file, minor_planets].into_iter().flatten().find(|path| !path.exists()) {
+        return Err(Failure::InputMissing(anyhow!("{}: not there", missing.display())));
     }
+    let stars: Arc<dyn Catalogue> = match file {
+        None => Arc::new(NoCatalogue),
+        Some(file) => catalogs::open(file, None)?,
+    };
+    let Some(directory) = minor_planets else { return Ok(stars) };
+    let site = SiteSettings::default().observatory();
+    let age_days = CatalogueSettings::default().minor_planets_maximum_age_days;
+    let orbits = MinorPlanetCatalogue::open(directory, Some(site), Some(age_days))?;
+    Ok(catalogs::with_minor_planets(stars, orbits))
 }
 
 /// Settings and tools of a directory of `.cfg` files.

@@ -1,13 +1,15 @@
 //! `gic catalog`: catalogues offline.
 
-use super::Failure;
+use super::{Failure, minor_planets};
 use crate::{
     catalogs::{
+        InputError,
         build::{
             BuildError, BuildPhase, BuildProgress, BuildReport, BuildRequest, CHUNK_OBJECTS,
             StatedCoverage, build,
         },
         julian_year_of_mjd,
+        minor_planets::store::holds_orbits,
         store::{CatalogueStore, PlacedObject, StoreError},
         store_header::StoreHeader,
     },
@@ -32,11 +34,15 @@ pub enum CatalogCommand {
     Info(InfoArguments),
     /// The objects about a position
     Cone(ConeArguments),
+    /// The minor planets about a position at an instant
+    MinorPlanets(minor_planets::MinorPlanetsArguments),
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Files: FITS binary tables (also FITS-LDAC), CSV and other delimited text, VOTable (TABLEDATA); all also as .gz.\n\
+    after_help = "Files: FITS binary tables (also FITS-LDAC), CSV and other delimited text, VOTable (TABLEDATA, BINARY,\n\
+    BINARY2); all also as .gz. Builds with the feature hats: HATS catalogues (their directory) and Parquet.\n\
+    Orbits of minor planets: MPCORB.DAT, with --map mpcorb.\n\
     Maps that the program carries: 2mass, apass, field, gaia_dr2, gaia_dr3, ps1, tycho2, usno_b1; another is a file (see \
     config/catalogues).\nRows that cannot be used are left out, counted and told with their reason.\n\n\
     Example:\n  gic catalog build --from gaia/*.csv.gz --map gaia_dr3 --out catalogues/gaia"
@@ -44,50 +50,50 @@ pub enum CatalogCommand {
 pub struct BuildArguments {
     /// Files of the published catalogue
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    from: Vec<PathBuf>,
+    pub(super) from: Vec<PathBuf>,
     /// Directory to make
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Which columns hold what: a name or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     map: String,
     /// Name in headers (default: the map's)
     #[arg(long)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Where the files were taken from
     #[arg(long)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// How the catalogue is cited (default: the map's)
     #[arg(long)]
-    citation: Option<String>,
+    pub(super) citation: Option<String>,
     /// Date of the data, ISO 8601, from which its age counts (default: now)
     #[arg(long, value_name = "DATE")]
-    dated: Option<UtcTime>,
+    pub(super) dated: Option<UtcTime>,
     /// The catalogue covers the whole sky (default: where its objects are)
     #[arg(long, conflicts_with = "covers")]
-    all_sky: bool,
+    pub(super) all_sky: bool,
     /// It covers these cones, degrees
     #[arg(long, value_name = "RA,DEC,RADIUS", value_parser = cone, num_args = 1.., allow_hyphen_values = true)]
-    covers: Vec<(SkyPosition, f64)>,
+    pub(super) covers: Vec<(SkyPosition, f64)>,
     /// Replace a catalogue that is there
     #[arg(long)]
-    replace: bool,
+    pub(super) replace: bool,
     /// The report as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gic catalog info catalogues/gaia --verify")]
 pub struct InfoArguments {
     /// The catalogue
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Read all of it and compare the checksums; exit code 5 if they differ
     #[arg(long)]
-    verify: bool,
+    pub(super) verify: bool,
     /// The whole header as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +126,7 @@ pub fn run(command: CatalogCommand) -> Result<(), Failure> {
         CatalogCommand::Build(arguments) => build_catalogue(&arguments),
         CatalogCommand::Info(arguments) => info(&arguments),
         CatalogCommand::Cone(arguments) => cone_search(&arguments),
+        CatalogCommand::MinorPlanets(arguments) => minor_planets::search(&arguments),
     }
 }
 
@@ -152,9 +159,15 @@ fn epoch(text: &str) -> Result<f64, String> {
 
 fn build_catalogue(arguments: &BuildArguments) -> Result<(), Failure> {
     for file in &arguments.from {
-        if !file.is_file() {
-            return Err(Failure::InputMissing(anyhow!("{}: no such file", file.display())));
+        if !file.exists() {
+            return Err(Failure::InputMissing(anyhow!(
+                "{}: no such file or directory",
+                file.display()
+            )));
         }
+    }
+    if arguments.map == minor_planets::MAP {
+        return minor_planets::build(arguments);
     }
     let map = CatalogueMap::named(&arguments.map).map_err(|error| {
         if Path::new(&arguments.map).exists() {
@@ -202,15 +215,16 @@ fn build_catalogue(arguments: &BuildArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn build_failure(error: BuildError) -> Failure {
+pub(super) fn build_failure(error: BuildError) -> Failure {
     match error {
+        BuildError::Input(InputError::WithoutHats { .. }) => Failure::Usage(error.into()),
         BuildError::Input(_) | BuildError::NoObjects { .. } => Failure::Invalid(error.into()),
         BuildError::Exists { .. } | BuildError::Foreign { .. } => Failure::Usage(error.into()),
         _ => Failure::Failed(error.into()),
     }
 }
 
-fn store_failure(error: StoreError) -> Failure {
+pub(super) fn store_failure(error: StoreError) -> Failure {
     match error {
         StoreError::Damaged { .. } => Failure::Invalid(error.into()),
         StoreError::Cone(_) => Failure::Usage(error.into()),
@@ -235,12 +249,12 @@ fn report_json(report: &BuildReport, header: &StoreHeader) -> Value {
 }
 
 /// A bar on a terminal; silence elsewhere.
-struct BuildBar {
+pub(super) struct BuildBar {
     bar: ProgressBar,
 }
 
 impl BuildBar {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let target = match io::stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
@@ -253,7 +267,7 @@ impl BuildBar {
         Self { bar }
     }
 
-    fn show(&self, progress: BuildProgress) {
+    pub fn show(&self, progress: BuildProgress) {
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.done);
         let phase = match progress.phase {
@@ -267,7 +281,7 @@ impl BuildBar {
         ));
     }
 
-    fn finish(&self) {
+    pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -280,6 +294,9 @@ fn open(directory: &Path) -> Result<CatalogueStore, Failure> {
 }
 
 fn info(arguments: &InfoArguments) -> Result<(), Failure> {
+    if holds_orbits(&arguments.directory) {
+        return minor_planets::info(arguments);
+    }
     let store = open(&arguments.directory)?;
     if arguments.verify {
         store.verify().map_err(store_failure)?;

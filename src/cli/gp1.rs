@@ -38,6 +38,9 @@ pub struct Gp1Arguments {
     /// Local catalogue, CSV: id,kind,ra,dec,mag
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
+    /// Orbits of minor planets (gic catalog build --map mpcorb), seen from COLIBRI
+    #[arg(long, value_name = "DIR")]
+    minor_planets: Option<PathBuf>,
     /// Process what is there and end
     #[arg(long)]
     once: bool,
@@ -66,6 +69,9 @@ pub struct PipelineArguments {
     /// Local catalogue, CSV: id,kind,ra,dec,mag
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
+    /// Orbits of minor planets (gic catalog build --map mpcorb), seen from COLIBRI
+    #[arg(long, value_name = "DIR")]
+    minor_planets: Option<PathBuf>,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -78,7 +84,8 @@ pub fn gp1(arguments: Gp1Arguments) -> Result<(), Failure> {
     if let Some(missing) = config.check_paths().into_iter().next() {
         return Err(super::config::failure(missing));
     }
-    let catalogue = batch_tools::catalogue(arguments.catalog.as_deref())?;
+    let catalogue =
+        batch_tools::catalogue(arguments.catalog.as_deref(), arguments.minor_planets.as_deref())?;
     let mut pipelines = Vec::new();
     let mut common = None;
     for section in &config.pipelines {
@@ -163,7 +170,8 @@ pub fn pipeline(arguments: PipelineArguments) -> Result<(), Failure> {
         set.pipeline.input.clone(),
         set.pipeline.output.clone(),
     )?;
-    let catalogue = batch_tools::catalogue(arguments.catalog.as_deref())?;
+    let catalogue =
+        batch_tools::catalogue(arguments.catalog.as_deref(), arguments.minor_planets.as_deref())?;
     let name = arguments
         .config
         .file_name()

@@ -15,6 +15,7 @@ mod fsc;
 mod gp1;
 mod log_file;
 mod logging;
+mod minor_planets;
 mod module;
 mod products;
 mod progress;

@@ -35,6 +35,9 @@ pub struct ModuleArguments {
     /// Local catalogue, CSV: id,kind,ra,dec,mag
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
+    /// Orbits of minor planets (gic catalog build --map mpcorb), seen from COLIBRI
+    #[arg(long, value_name = "DIR")]
+    minor_planets: Option<PathBuf>,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -54,7 +57,8 @@ pub fn run(module: Module, arguments: ModuleArguments) -> Result<(), Failure> {
         configured.input.clone(),
         configured.output.clone(),
     )?;
-    let catalogue = batch_tools::catalogue(arguments.catalog.as_deref())?;
+    let catalogue =
+        batch_tools::catalogue(arguments.catalog.as_deref(), arguments.minor_planets.as_deref())?;
     let Pipeline { settings, tools } = batch_tools::pipeline(
         module.name(),
         &set,

@@ -10,6 +10,7 @@ use super::{
     path_map::ConfigPaths,
     toml_reader::{Checks, parse, read_text},
 };
+use crate::model::Observatory;
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -164,6 +165,10 @@ pub struct CatalogueSettings {
     pub file: Option<PathBuf>,
     /// One that is older than this at the date of a frame answers as stale.
     pub maximum_age_days: f64,
+    /// A directory that `gic catalog build --map mpcorb` made. Absent: minor planets are not told from other candidates.
+    pub minor_planets: Option<PathBuf>,
+    /// Orbits of a date further than this from that of a frame answer as stale.
+    pub minor_planets_maximum_age_days: f64,
 }
 
 /// Calibration masters (the cuts of seed 003).
@@ -209,6 +214,16 @@ impl Default for SiteSettings {
             latitude_degrees: 31.0449,
             longitude_degrees: -115.4646,
             altitude_metres: 2792.0,
+        }
+    }
+}
+
+impl SiteSettings {
+    pub fn observatory(&self) -> Observatory {
+        Observatory {
+            latitude_degrees: self.latitude_degrees,
+            longitude_degrees: self.longitude_degrees,
+            altitude_metres: self.altitude_metres,
         }
     }
 }
@@ -275,7 +290,12 @@ impl Default for StatusSettings {
 
 impl Default for CatalogueSettings {
     fn default() -> Self {
-        Self { file: None, maximum_age_days: 730.0 }
+        Self {
+            file: None,
+            maximum_age_days: 730.0,
+            minor_planets: None,
+            minor_planets_maximum_age_days: 60.0,
+        }
     }
 }
 
@@ -374,6 +394,8 @@ impl ControllerConfig {
         checks.range("fsc.timeout_seconds", self.fsc.timeout_seconds, 0.1, 3600.0)?;
         checks.range("status.period_seconds", self.status.period_seconds, 1.0, 86_400.0)?;
         checks.range("catalogue.maximum_age_days", self.catalogue.maximum_age_days, 0.0, 1e6)?;
+        let age_days = self.catalogue.minor_planets_maximum_age_days;
+        checks.range("catalogue.minor_planets_maximum_age_days", age_days, 0.0, 1e6)?;
         let minimum_frames = self.calibration.minimum_frames as f64;
         checks.range("calibration.minimum_frames", minimum_frames, 1.0, 10_000.0)?;
         checks.range("calibration.clip_sigma", self.calibration.clip_sigma, 1.0, 100.0)?;
@@ -422,6 +444,7 @@ impl ControllerConfig {
             ("fsc.receiver_certificate", &self.fsc.receiver_certificate),
             ("fsc.receiver_key", &self.fsc.receiver_key),
             ("catalogue.file", &self.catalogue.file),
+            ("catalogue.minor_planets", &self.catalogue.minor_planets),
             ("images.directory", &self.images.directory),
             ("cameras.directory", &self.cameras.directory),
         ];
@@ -452,6 +475,7 @@ impl ConfigPaths for ControllerConfig {
             &mut self.fsc.receiver_directory,
             &mut self.status.incoming,
             &mut self.catalogue.file,
+            &mut self.catalogue.minor_planets,
             &mut self.log.file,
             &mut self.cameras.directory,
         ];

@@ -6,10 +6,13 @@ use super::{
 };
 use crate::{
     actors::image_provider::ImageSource,
-    catalogs::{self, Catalogue, CatalogueError, local::NoCatalogue},
+    catalogs::{
+        self, Catalogue, CatalogueError, local::NoCatalogue, minor_planets::MinorPlanetCatalogue,
+    },
     clock::Clock,
     config::{
-        ConfigError, ControllerConfig, Gp1Config, PathMap, controller::CatalogueSettings,
+        ConfigError, ControllerConfig, Gp1Config, PathMap,
+        controller::{CatalogueSettings, SiteSettings},
         read_bounded,
     },
     products::{DescriptorError, DescriptorSet},
@@ -113,7 +116,7 @@ pub fn parts_for_run(config: ControllerConfig) -> Result<ControllerParts, RunSet
             path: watched,
             scan: Duration::from_secs_f64(config.images.scan_seconds),
         },
-        catalogue: catalogue(&config.catalogue)?,
+        catalogue: catalogue(&config.catalogue, &config.site)?,
         products: product_settings(&config),
         descriptors: match &config.products.descriptors {
             Some(directory) => DescriptorSet::load(directory)?,
@@ -133,11 +136,22 @@ pub fn parts_for_run(config: ControllerConfig) -> Result<ControllerParts, RunSet
     })
 }
 
-fn catalogue(settings: &CatalogueSettings) -> Result<Arc<dyn Catalogue>, CatalogueError> {
-    match &settings.file {
-        Some(file) => catalogs::open(file, Some(settings.maximum_age_days)),
-        None => Ok(Arc::new(NoCatalogue)),
-    }
+fn catalogue(
+    settings: &CatalogueSettings,
+    site: &SiteSettings,
+) -> Result<Arc<dyn Catalogue>, CatalogueError> {
+    let stars = match &settings.file {
+        Some(file) => catalogs::open(file, Some(settings.maximum_age_days))?,
+        None => Arc::new(NoCatalogue),
+    };
+    Ok(match &settings.minor_planets {
+        Some(directory) => {
+            let age_days = Some(settings.minor_planets_maximum_age_days);
+            let orbits = MinorPlanetCatalogue::open(directory, Some(site.observatory()), age_days)?;
+            catalogs::with_minor_planets(stars, orbits)
+        }
+        None => stars,
+    })
 }
 
 /// The bearer token of the science centre: from its file, else from the environment, else none.

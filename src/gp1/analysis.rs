@@ -16,7 +16,7 @@ use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources
 use crate::imaging::CalibratedImage;
 use crate::model::{
     Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, MagnitudeScale,
-    PositionEstimate, SkyPosition, UtcTime,
+    MinorPlanetAnswer, PositionEstimate, SkyPosition, UtcTime,
 };
 use crate::progress;
 use std::collections::BTreeMap;
@@ -64,18 +64,38 @@ fn rules(context: StepContext<'_>) -> TrackRules {
     }
 }
 
+/// The first frame that is tied to the sky, else the first whose place is known roughly.
+fn first_placed<'a>(frames: &[&'a MeasuredFrame]) -> Option<&'a MeasuredFrame> {
+    let absolute = frames.iter().find(|frame| frame.status.is_absolute());
+    absolute.or_else(|| frames.iter().find(|frame| frame.wcs.is_some())).copied()
+}
+
+/// Centre and radius (degrees) of the cone that holds the field of a frame and what dithers add.
+fn cone_about(frame: &MeasuredFrame) -> Option<(SkyPosition, f64)> {
+    let wcs = frame.wcs.as_ref()?;
+    let radius = cone_radius_degrees(wcs, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
+    Some((frame.centre()?, radius))
+}
+
+/// Minor planets about the field, each with a place for every frame; `None` where there are no orbits or no frame is tied to the sky.
+fn field_minor_planets(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+) -> Option<MinorPlanetAnswer> {
+    let (centre, radius_degrees) =
+        cone_about(first_placed(frames).filter(|frame| frame.status.is_absolute())?)?;
+    let instants: Vec<UtcTime> =
+        frames.iter().map(|frame| frame.record.keywords.mid_exposure()).collect();
+    context.catalogue.minor_planets(centre, radius_degrees, &instants)
+}
+
 /// The catalogue about the field of the frames.
 fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> CatalogueAnswer {
-    let first = frames
-        .iter()
-        .find(|frame| frame.status.is_absolute())
-        .or_else(|| frames.iter().find(|frame| frame.wcs.is_some()));
-    let cone = first.and_then(|frame| {
-        let radius =
-            cone_radius_degrees(frame.wcs.as_ref()?, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
-        Some(context.catalogue.cone_at(frame.centre()?, radius, frame.start()))
+    let answer = first_placed(frames).and_then(|frame| {
+        let (centre, radius_degrees) = cone_about(frame)?;
+        Some(context.catalogue.cone_at(centre, radius_degrees, frame.start()))
     });
-    cone.unwrap_or_else(|| CatalogueAnswer::Unavailable {
+    answer.unwrap_or_else(|| CatalogueAnswer::Unavailable {
         reason: "the place of the field is unknown".into(),
     })
 }
@@ -91,11 +111,13 @@ pub fn provisional(
     let catalogue = FieldCatalogue { objects: answer.objects(), bands: context.catalogue.bands() };
     let tracks = follow(frames, is_catalogued.then_some(catalogue), &rules(context));
     let curves = from_tables(frames, &tracks);
+    let moving = field_minor_planets(context, frames);
     rank(&CandidateInputs {
         frames,
         tracks: &tracks,
         curves: &curves,
         stacks: &[],
+        minor_planets: moving.as_ref().map_or(&[], MinorPlanetAnswer::objects),
         catalogue: answer.objects(),
         catalogue_available: is_catalogued,
         faint_limit: answer.faint_limit(),
@@ -212,11 +234,13 @@ pub fn analyse(
     timer.done("light curves");
     let stack_images: Vec<StackImage> =
         stacks.iter().map(|view| stack_image(context, view, &tracks, sky, frames.len())).collect();
+    let moving = field_minor_planets(context, frames);
     let candidates = rank(&CandidateInputs {
         frames,
         tracks: &tracks,
         curves: &curves,
         stacks: &stack_images,
+        minor_planets: moving.as_ref().map_or(&[], MinorPlanetAnswer::objects),
         catalogue: answer.objects(),
         catalogue_available: is_catalogued,
         faint_limit: answer.faint_limit(),
@@ -226,6 +250,7 @@ pub fn analyse(
     });
     timer.done("candidates");
     let mut degradations = degradations(frames, &answer);
+    degradations.extend(moving.as_ref().and_then(of_minor_planets));
     if curves.frames_left_out > 0 {
         let read = frames.len() - curves.frames_left_out;
         let reason = format!(
@@ -349,6 +374,23 @@ fn limits(frames: &[&MeasuredFrame], stacks: &[StackView<'_>]) -> Vec<FilterLimi
             })
         })
         .collect()
+}
+
+/// What the prediction of minor planets lacks.
+fn of_minor_planets(answer: &MinorPlanetAnswer) -> Option<Degradation> {
+    match answer {
+        MinorPlanetAnswer::Unavailable { reason } => Some(Degradation::new(
+            "NOMPC",
+            format!("{reason}; minor planets are not told from other candidates"),
+        )),
+        MinorPlanetAnswer::Stale { age_days, .. } => Some(Degradation::new(
+            "OLDMPC",
+            format!(
+                "the orbits of minor planets are {age_days:.0} days from the date of the frames"
+            ),
+        )),
+        MinorPlanetAnswer::Found { .. } | MinorPlanetAnswer::Empty => None,
+    }
 }
 
 /// What the frames lack, once for each kind, with the number of frames it holds for.

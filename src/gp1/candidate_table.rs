@@ -99,6 +99,18 @@ fn candidate_rows(candidates: &[Candidate]) -> Table {
         number(&rows, "INDEXERR", "", "standard error", |row| strongest(row.1).1),
         number(&rows, "CHIGAIN", "", "chi2 that fading explains", |row| strongest(row.1).2),
         text(&rows, "REASONS", "what speaks for and against", |row| reasons(row.1)),
+        text(&rows, "MINORPL", "minor planet predicted there", |row| {
+            row.1.minor_planet.as_ref().map(|each| each.name.clone()).unwrap_or_default()
+        }),
+        number(&rows, "MPDIST", "arcsec", "from the predicted place", |row| {
+            row.1.minor_planet.as_ref().map_or(0.0, |each| each.separation_arcsec)
+        }),
+        number(&rows, "MPERR", "arcsec", "standard error of that place", |row| {
+            row.1.minor_planet.as_ref().map_or(0.0, |each| each.position_error_arcsec)
+        }),
+        number(&rows, "MPMAG", "mag", "predicted V", |row| {
+            row.1.minor_planet.as_ref().and_then(|each| each.magnitude).unwrap_or(0.0)
+        }),
     ];
     Table { name: "CANDIDATES".into(), header: Header::new(), columns }
 }
@@ -131,7 +143,7 @@ fn light_curve_rows(candidates: &[Candidate]) -> Table {
 mod tests {
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
-    use crate::model::{SkyPosition, UtcTime, VettingReason};
+    use crate::model::{MinorPlanetMatch, SkyPosition, UtcTime, VettingReason};
 
     #[test]
     fn every_candidate_has_its_row_and_its_points() {
@@ -162,6 +174,12 @@ mod tests {
             offset_arcsec: None,
             first_detected: start,
             detection_count: 1,
+            minor_planet: Some(MinorPlanetMatch {
+                name: "(433) Eros".into(),
+                separation_arcsec: 0.4,
+                position_error_arcsec: 0.2,
+                magnitude: None,
+            }),
         };
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("candidates.fits");
@@ -174,6 +192,11 @@ mod tests {
             panic!("REASONS is no text");
         };
         assert_eq!(values[0].trim(), "not-in-catalogue in-search-region");
+        let ColumnData::Text { values, .. } = &content.tables[0].column("MINORPL").unwrap().data
+        else {
+            panic!("MINORPL is no text");
+        };
+        assert_eq!(values[0].trim(), "(433) Eros");
         let ColumnData::Float64(errors) = &content.tables[1].column("MAGERR").unwrap().data else {
             panic!("MAGERR is no number");
         };

@@ -3,6 +3,7 @@
 use super::frame_scale::unknown_colour_error;
 use super::light_curves::{FLUX_UNIT_MAGNITUDE, LightCurves, PlacePoint};
 use super::measured_frame::MeasuredFrame;
+use super::minor_planets::match_of;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
 use super::settings::SummaryParameters;
 use super::tracks::Track;
@@ -13,8 +14,8 @@ use crate::imaging::{
     statistics::median_and_deviation,
 };
 use crate::model::{
-    Candidate, CatalogueObject, FadingFit, LightCurvePoint, ObjectKind, PositionEstimate,
-    SkyPosition, SourceFlags, UtcTime,
+    Candidate, CatalogueObject, FadingFit, LightCurvePoint, MinorPlanet, ObjectKind,
+    PositionEstimate, SkyPosition, SourceFlags, UtcTime,
 };
 use std::collections::BTreeMap;
 
@@ -57,6 +58,8 @@ pub struct CandidateInputs<'a> {
     /// Empty where there is none or it is unavailable.
     pub catalogue: &'a [CatalogueObject],
     pub catalogue_available: bool,
+    /// Each with a place for every frame.
+    pub minor_planets: &'a [MinorPlanet],
     pub faint_limit: Option<f64>,
     pub t0: UtcTime,
     pub region: Option<PositionEstimate>,
@@ -120,6 +123,8 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
     let traits = Traits::of(inputs, track);
     let brightest = brightest_magnitude(&light_curve);
     let constant_excess = constant_excess(inputs, points);
+    let comparable = brightest.filter(|_| inputs.catalogue_available);
+    let minor_planet = match_of(track, inputs.frames, inputs.minor_planets, comparable);
     let evidence = Evidence {
         fits: &fits,
         constant_excess,
@@ -139,6 +144,7 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         brighter_than_catalogue: track.brighter_than.is_some(),
         catalogue_available: inputs.catalogue_available,
         near_galaxy: has_host(inputs.catalogue, track),
+        on_minor_planet: minor_planet.is_some(),
         in_search_region: in_region,
     };
     let (reasons, score) = judge(&evidence);
@@ -154,6 +160,7 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         offset_arcsec,
         first_detected,
         detection_count,
+        minor_planet,
     })
 }
 
@@ -446,6 +453,7 @@ mod tests {
             offset_arcsec: None,
             first_detected: UtcTime::from_unix_microseconds(0),
             detection_count: 2,
+            minor_planet: None,
         }
     }
 

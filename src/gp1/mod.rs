@@ -31,6 +31,7 @@ pub mod master_file;
 pub mod masters;
 pub mod masters_in_force;
 pub mod measured_frame;
+mod minor_planets;
 pub mod named_masters;
 pub mod night_masters;
 pub mod noise_floor;

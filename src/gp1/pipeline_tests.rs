@@ -12,8 +12,8 @@ use crate::catalogs::{Catalogue, local::NoCatalogue};
 use crate::fits::{FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
 use crate::imaging::{Image, mask_bits};
 use crate::model::{
-    AnalysisResult, CatalogueStatus, FrameRecord, MasterKind, PositionEstimate, Trigger,
-    VettingReason,
+    AnalysisResult, CatalogueAnswer, CatalogueStatus, FrameRecord, ListedCandidate, MasterKind,
+    MinorPlanet, MinorPlanetAnswer, PositionEstimate, SkyPosition, Trigger, UtcTime, VettingReason,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -352,4 +352,89 @@ fn cosmic_rays_are_masked_where_the_settings_ask_for_it() {
         assert_eq!(frame.image.data, searched.image.data);
         assert!((zero_point - other_zero_point).abs() < 0.01);
     }
+}
+
+/// The test sky with one of its constant sources predicted as a minor planet, and another predicted too faint.
+struct WithMinorPlanets {
+    stars: TestCatalogue,
+    places: [SkyPosition; 2],
+    is_stale: bool,
+}
+
+impl Catalogue for WithMinorPlanets {
+    fn cone(&self, centre: SkyPosition, radius_degrees: f64) -> CatalogueAnswer {
+        self.stars.cone(centre, radius_degrees)
+    }
+
+    fn minor_planets(
+        &self,
+        _centre: SkyPosition,
+        _radius_degrees: f64,
+        instants: &[UtcTime],
+    ) -> Option<MinorPlanetAnswer> {
+        let objects = self
+            .places
+            .iter()
+            .zip(["(433) Eros", "2007 TA418"])
+            .zip([16.0, 24.0])
+            .map(|((place, name), magnitude)| MinorPlanet {
+                name: name.to_owned(),
+                places: vec![*place; instants.len()],
+                position_error_arcsec: 0.2,
+                magnitude: Some(magnitude),
+                motion_arcsec_per_hour: (0.0, 0.0),
+                earth_distance_au: 1.0,
+                sun_distance_au: 2.0,
+                phase_angle_degrees: 3.0,
+                epoch_age_days: 4.0,
+                orbit_is_unsure: false,
+            })
+            .collect();
+        Some(match self.is_stale {
+            true => MinorPlanetAnswer::Stale { objects, age_days: 77.0 },
+            false => MinorPlanetAnswer::Found { objects },
+        })
+    }
+
+    fn object_count(&self) -> u64 {
+        self.stars.object_count()
+    }
+
+    fn describe(&self) -> String {
+        self.stars.describe()
+    }
+}
+
+#[test]
+fn a_source_on_a_minor_planet_says_so_and_comes_last() {
+    let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sky = TestSky::new();
+    let trigger = burst(&sky);
+    let places = [sky.constant[0].0, sky.constant[1].0];
+    let stars = TestCatalogue(sky.catalogue.clone());
+    let catalogue = Arc::new(WithMinorPlanets { stars, places, is_stale: true });
+    let mut instance = instance(work.path(), catalogue);
+    let records = frames(&sky, raw.path(), 3);
+    for record in &records {
+        instance.process_frame(record, &masters(), Some(&trigger)).unwrap();
+    }
+    let path = instance.analyse(&trigger, &deadline(sky.t0, 5), &records).unwrap();
+    let result = read(&path);
+    let at = |place: SkyPosition| {
+        let near =
+            |listed: &&ListedCandidate| listed.candidate.position.separation_arcsec(place) < 1.0;
+        result.candidates.iter().find(near).expect("a new constant source is listed")
+    };
+    let (eros, other) = (at(places[0]), at(places[1]));
+    assert!(eros.candidate.reasons.contains(&VettingReason::MinorPlanet));
+    let matched = eros.candidate.minor_planet.as_ref().unwrap();
+    assert_eq!(matched.name, "(433) Eros");
+    assert!(matched.separation_arcsec < 0.5 && matched.position_error_arcsec == 0.2);
+    assert!(eros.rank > other.rank && eros.candidate.score < 0.2 * other.candidate.score);
+    // Eight magnitudes brighter than predicted: something else.
+    assert_eq!(other.candidate.minor_planet, None);
+    assert!(!other.candidate.reasons.contains(&VettingReason::MinorPlanet));
+    assert!(result.degradations.iter().any(|each| each.code == "OLDMPC"));
+    let tables = Cfitsio.read_tables(&path.parent().unwrap().join("candidates.fits")).unwrap();
+    assert!(format!("{:?}", tables.tables[0].column("MINORPL")).contains("(433) Eros"));
 }

@@ -42,6 +42,8 @@ pub struct Evidence<'a> {
     pub brighter_than_catalogue: bool,
     pub catalogue_available: bool,
     pub near_galaxy: bool,
+    /// Most detections lie where a minor planet is predicted, within its error.
+    pub on_minor_planet: bool,
     /// `None` where there is no search region: the whole frame counts.
     pub in_search_region: Option<bool>,
 }
@@ -90,6 +92,7 @@ pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
         if is_streak { 0.1 } else { 0.4 },
     );
     weigh(evidence.near_galaxy, VettingReason::NearGalaxy, 1.0);
+    weigh(evidence.on_minor_planet, VettingReason::MinorPlanet, 0.05);
     if evidence.fainter_than_catalogue {
         reasons.push(VettingReason::FainterThanCatalogueLimit);
     }
@@ -192,6 +195,7 @@ mod tests {
             brighter_than_catalogue: false,
             catalogue_available: true,
             near_galaxy: false,
+            on_minor_planet: false,
             in_search_region: Some(true),
         }
     }
@@ -234,6 +238,7 @@ mod tests {
             Evidence { near_saturated: true, ..evidence(&fading) },
             Evidence { near_masked: true, ..evidence(&fading) },
             Evidence { near_edge: true, ..evidence(&fading) },
+            Evidence { on_minor_planet: true, ..evidence(&fading) },
         ] {
             assert!(score(&flawed) < 0.7 * score(&evidence(&fading)), "{flawed:?}");
         }

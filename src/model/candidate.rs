@@ -1,6 +1,6 @@
 //! Candidates: sources that are not in the catalogue, or vary (interfaces.md §9).
 
-use super::{SkyPosition, UtcTime};
+use super::{MinorPlanetMatch, SkyPosition, UtcTime};
 use serde::{Deserialize, Serialize};
 
 /// One measurement of a candidate on one frame (or stack).
@@ -68,6 +68,7 @@ pub enum VettingReason {
     OutsideSearchRegion,
     FainterThanCatalogueLimit,
     NearGalaxy,
+    MinorPlanet,
     CatalogueUnavailable,
 }
 
@@ -89,6 +90,9 @@ pub struct Candidate {
     pub offset_arcsec: Option<f64>,
     pub first_detected: UtcTime,
     pub detection_count: usize,
+    /// Where a minor planet is predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor_planet: Option<MinorPlanetMatch>,
 }
 
 impl Candidate {

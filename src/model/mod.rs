@@ -13,6 +13,7 @@ pub mod frame;
 pub mod magnitudes;
 pub mod master;
 pub mod metric;
+pub mod minor_planet;
 pub mod notice;
 pub mod product;
 pub mod sensor;
@@ -34,6 +35,7 @@ pub use magnitudes::{
     MagnitudeSystem,
 };
 pub use master::{LeftOut, Master, MasterFigures, MasterKind, MasterStatistics, Measured};
+pub use minor_planet::{MinorPlanet, MinorPlanetAnswer, MinorPlanetMatch, Observatory};
 pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate, Role};
 pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};
 pub use sensor::{SensorFile, SensorReading};

@@ -70,6 +70,7 @@ fn listed(rank: usize, position: SkyPosition, score: f64) -> ListedCandidate {
             offset_arcsec: Some(42.0),
             first_detected: t0().plus_seconds(125.0),
             detection_count: 1,
+            minor_planet: None,
         },
     }
 }

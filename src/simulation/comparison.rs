@@ -344,6 +344,7 @@ mod tests {
                 offset_arcsec: None,
                 first_detected,
                 detection_count: 2,
+                minor_planet: None,
             },
             cutout: None,
         }

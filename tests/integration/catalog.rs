@@ -122,3 +122,102 @@ fn a_killed_build_leaves_no_half_store_and_does_not_hinder_the_next() {
     }
     assert!(killed > 0, "no build was caught at work");
 }
+
+#[test]
+fn minor_planets_are_built_described_and_predicted() {
+    let here = tempfile::tempdir().unwrap();
+    // (1) Ceres and (433) Eros by MPCORB's columns, with a head and a line that is none.
+    let line = |packed: &str, elements: &str, name: &str| {
+        format!("{:<166}{name:<28}20251101\n", format!("{packed:<7}  3.35  0.15 K25BL {elements}"))
+    };
+    let ceres =
+        "231.53975   73.29975   80.24963   10.58788  0.0795763  0.21429712   2.7656157  0 MPO";
+    let eros =
+        "310.55433  178.92978  304.27010   10.82847  0.2228359  0.55977990   1.4581209  0 MPO";
+    let mut file = format!("MINOR PLANET CENTER ORBIT DATABASE\n\n{}\n", "-".repeat(202));
+    file += &line("00001", ceres, "(1) Ceres");
+    file += "\nno orbit\n";
+    file += &line("00433", eros, "(433) Eros");
+    fs::write(here.path().join("MPCORB.DAT"), file).unwrap();
+    let build = "catalog build --from MPCORB.DAT --map mpcorb --out orbits --dated 2025-11-21";
+    let build: Vec<&str> = build.split(' ').collect();
+    let output = gic(&build, here.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(text_of(&output).contains("1 rows left out"), "{}", text_of(&output));
+    assert_eq!(gic(&build, here.path()).status.code(), Some(2));
+    let info = gic(&["catalog", "info", "orbits", "--verify"], here.path());
+    assert!(text(&info.stdout).contains("orbits        2"), "{}", text_of(&info));
+
+    // Where scipy and astropy have Ceres (tests/oracles/minor_planets.py).
+    let oracle = include_str!("../oracles/minor_planets.json");
+    let oracle: serde_json::Value = serde_json::from_str(oracle).unwrap();
+    let ceres = oracle["places"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row[0] == 0 && row[1] == "2025-11-28T10:00:00" && row[2] == true);
+    let (ra, dec) = (ceres.unwrap()[3].as_f64().unwrap(), ceres.unwrap()[4].as_f64().unwrap());
+    let ask = |dec: f64, time: &str| {
+        let (ra, dec) = (ra.to_string(), dec.to_string());
+        let cone = ["catalog", "minor-planets", "orbits", "--ra", &ra, "--dec", &dec];
+        let rest = ["--radius-arcmin", "0.02", "--time", time, "--json"];
+        let output = gic(&[cone.as_slice(), &rest].concat(), here.path());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let found = ask(dec, "2025-11-28T10:00:00");
+    assert_eq!(found["status"], "FOUND");
+    assert_eq!(found["objects"][0]["name"], "(1) Ceres");
+    assert_eq!(ask(dec + 5.0, "2025-11-28T10:00:00")["status"], "EMPTY");
+    assert_eq!(ask(dec, "2026-11-28T10:00:00")["status"], "STALE");
+    assert_eq!(ask(dec, "1200-11-28T10:00:00")["status"], "UNAVAILABLE");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[cfg(not(feature = "hats"))]
+#[test]
+fn a_build_without_hats_says_so_and_how_to_get_one() {
+    let here = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hats/small");
+    let cell = fixture.join("dataset/Norder=1/Dir=0/Npix=14.parquet");
+    for input in [fixture, cell] {
+        let input = input.to_string_lossy().into_owned();
+        let build = ["catalog", "build", "--from", &input, "--map", "gaia_dr3", "--out", "store"];
+        let output = gic(&build, here.path());
+        assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
+        assert!(text(&output.stderr).contains("--features hats"), "{}", text_of(&output));
+    }
+}
+
+#[cfg(feature = "hats")]
+#[test]
+fn a_hats_catalogue_answers_like_the_same_rows_in_csv() {
+    let here = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hats");
+    let answers: Vec<Vec<serde_json::Value>> = ["small", "rows.csv"]
+        .iter()
+        .map(|name| {
+            let input = fixture.join(name).to_string_lossy().into_owned();
+            let store = format!("store-{name}");
+            let build =
+                ["catalog", "build", "--from", &input, "--map", "gaia_dr3", "--out", &store];
+            let output = gic(&build, here.path());
+            assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+            [("45", "0", "480"), ("305", "55", "480"), ("42", "1", "90"), ("200", "0", "60")]
+                .iter()
+                .map(|(ra, dec, radius)| {
+                    let cone = ["catalog", "cone", &store, "--ra", ra, "--dec", dec];
+                    let rest = ["--radius-arcmin", radius, "--epoch", "2026.9", "--json"];
+                    let output = gic(&[cone.as_slice(), &rest].concat(), here.path());
+                    serde_json::from_slice(&output.stdout).unwrap()
+                })
+                .collect()
+        })
+        .collect();
+    assert_eq!(answers[0], answers[1]);
+    let objects = |cone: usize| answers[0][cone]["objects"].as_array().unwrap().len();
+    assert!(objects(0) + objects(1) == 90 && objects(2) > 0, "{} {}", objects(0), objects(1));
+}

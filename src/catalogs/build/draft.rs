@@ -10,7 +10,7 @@ use std::{
 const LOCK_FILE: &str = "lock";
 
 /// A directory beside the store, held by a lock of the kernel that ends with the process. Removed unless it was published.
-pub(super) struct Draft {
+pub(in crate::catalogs) struct Draft {
     path: PathBuf,
     output: PathBuf,
     replaces: bool,

@@ -1,7 +1,13 @@
-//! Published catalogues as rows: FITS binary tables (plain or FITS-LDAC), delimited text, VOTable.
+//! Published catalogues as rows: FITS binary tables (plain or FITS-LDAC), delimited text, VOTable; with the feature `hats` Parquet, alone or
+//! as the cells of a HATS catalogue.
 
 mod delimited;
+#[cfg(feature = "hats")]
+mod hats;
+#[cfg(feature = "hats")]
+mod parquet_rows;
 mod votable;
+mod votable_binary;
 
 use crate::fits::{FitsError, table_rows::TableFile};
 use std::{
@@ -18,6 +24,8 @@ use std::{
 pub use crate::fits::table_rows::TableValue;
 
 const BUFFER_BYTES: usize = 1 << 18;
+/// Apache Parquet begins and ends with it.
+const PARQUET_MAGIC: &[u8] = b"PAR1";
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a file that decide what it is.
 const LOOK_BYTES: usize = 1024;
@@ -32,6 +40,11 @@ pub enum InputError {
     /// Not a table that can be read.
     #[error("{path}: {what}")]
     Format { path: PathBuf, what: String },
+    /// The program was built without the feature `hats`.
+    #[error(
+        "{path}: this build does not read {what}; one that does: cargo build --locked --release --features hats"
+    )]
+    WithoutHats { path: PathBuf, what: &'static str },
     /// A table without the columns of the map.
     #[error("{path}: {what}")]
     Columns { path: PathBuf, what: String },
@@ -72,6 +85,10 @@ pub fn read_rows<E: From<InputError>>(
         drop(reader);
         return fits_rows(path, choose, take);
     }
+    if start.starts_with(PARQUET_MAGIC) {
+        drop(reader);
+        return parquet_rows(path, choose, take);
+    }
     let text = String::from_utf8_lossy(&start);
     if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
         votable::rows(path, reader, choose, take)
@@ -80,8 +97,44 @@ pub fn read_rows<E: From<InputError>>(
     }
 }
 
+/// The files to read of what was named: files as they are, directories as HATS catalogues.
+///
+/// # Errors
+/// A directory that is none, or a build that reads none.
+pub(super) fn files_of(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, InputError> {
+    let mut files = Vec::new();
+    for input in inputs {
+        match input.is_dir() {
+            true => files.append(&mut files_of_directory(input)?),
+            false => files.push(input.clone()),
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(feature = "hats")]
+use {hats::files_of as files_of_directory, parquet_rows::rows as parquet_rows};
+
+#[cfg(not(feature = "hats"))]
+fn files_of_directory(directory: &Path) -> Result<Vec<PathBuf>, InputError> {
+    let what = "HATS catalogues (directories)";
+    Err(InputError::WithoutHats { path: directory.to_owned(), what })
+}
+
+#[cfg(not(feature = "hats"))]
+fn parquet_rows<E: From<InputError>>(
+    path: &Path,
+    _choose: &mut Choice<'_>,
+    _take: &mut Take<'_, E>,
+) -> Result<(), E> {
+    Err(InputError::WithoutHats { path: path.to_owned(), what: "Parquet" }.into())
+}
+
 /// A file, unfolded if it is gzip (RFC 1952).
-fn open_unfolded(path: &Path, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn BufRead>> {
+pub(super) fn open_unfolded(
+    path: &Path,
+    bytes_read: &Arc<AtomicU64>,
+) -> io::Result<Box<dyn BufRead>> {
     let counted = Counted { inner: File::open(path)?, count: bytes_read.clone() };
     let mut file = BufReader::with_capacity(BUFFER_BYTES, counted);
     if file.fill_buf()?.starts_with(&GZIP_MAGIC) {
@@ -173,6 +226,11 @@ fn text_value(text: &str) -> TableValue {
         "" | "null" | "NULL" | "NaN" | "nan" | "\\N" | "--" => TableValue::Missing,
         _ => TableValue::Text(text.to_owned()),
     }
+}
+
+/// The number that a single-precision value was written for: 17.3, not 17.299999237.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// Checks a choice against the number of columns, for the readers that index by it.

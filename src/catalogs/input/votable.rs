@@ -1,12 +1,19 @@
-//! VOTable (Ochsenbein et al. 2019, *VOTable Format Definition Version 1.4*, IVOA Recommendation) with its data in TABLEDATA.
+//! VOTable (Ochsenbein et al. 2019, *VOTable Format Definition Version 1.4*, IVOA Recommendation) with its data in TABLEDATA, or
+//! in BINARY or BINARY2 in base64 (`votable_binary`).
 
-use super::{Choice, InputColumn, InputError, TableValue, Take, checked, text_value};
+use super::{
+    Choice, InputColumn, InputError, TableValue, Take, checked, text_value,
+    votable_binary::{BinaryRows, CellForm, Serialisation},
+};
 use quick_xml::{
     Reader,
     escape::resolve_predefined_entity,
     events::{BytesRef, BytesStart, Event},
 };
-use std::{io::BufRead, path::Path};
+use std::{
+    io::{self, BufRead},
+    path::Path,
+};
 
 /// Most columns of a table.
 const MAXIMUM_FIELDS: usize = 10_000;
@@ -19,6 +26,12 @@ struct State {
     columns: Vec<InputColumn>,
     /// `VALUES null` of each column.
     nulls: Vec<Option<String>>,
+    /// What the cells look like in a binary stream; what is wrong with a field matters only there.
+    forms: Vec<Result<CellForm, String>>,
+    /// Of the data that are read, if they are binary.
+    serialisation: Option<Serialisation>,
+    /// A binary stream was read, and must end here.
+    is_stream_read: bool,
     /// Of the table that is read.
     places: Option<Vec<usize>>,
     has_read_any: bool,
@@ -45,24 +58,31 @@ pub(super) fn rows<E: From<InputError>>(
         let event = reader
             .read_event_into(&mut buffer)
             .map_err(|error| format_error(format!("byte {at}: {error}")))?;
+        if std::mem::take(&mut state.is_stream_read) && !matches!(event, Event::End(_)) {
+            return Err(format_error(format!("byte {at}: a stream with markup inside")).into());
+        }
         match event {
             Event::Eof => break,
             Event::Start(ref element) => {
                 depth += 1;
                 match element.local_name().as_ref() {
-                    "BINARY" | "BINARY2" | "FITS" => {
-                        let what = "its data are in BINARY, BINARY2 or FITS; ask for TABLEDATA";
+                    "FITS" => {
+                        let what = "its data are in FITS; ask for TABLEDATA or BINARY2";
                         return Err(format_error(what.to_owned()).into());
                     }
-                    "TABLEDATA" => {
-                        let places = choose(&state.columns).map_err(columns_error)?;
-                        state.places = match places {
-                            Some(places) => {
-                                Some(checked(places, state.columns.len()).map_err(columns_error)?)
-                            }
-                            None => None,
-                        };
-                        state.has_read_any |= state.places.is_some();
+                    "TABLEDATA" => state.begin(choose).map_err(columns_error)?,
+                    "BINARY" | "BINARY2" => {
+                        state.begin(choose).map_err(columns_error)?;
+                        state.serialisation = Some(match element.local_name().as_ref() {
+                            "BINARY" => Serialisation::Binary,
+                            _ => Serialisation::Binary2,
+                        });
+                    }
+                    "STREAM" if state.serialisation.is_some() => {
+                        check_stream(element).map_err(format_error)?;
+                        let stream = reader.stream();
+                        stream_rows(path, stream, &mut state, take)?;
+                        state.is_stream_read = true;
                     }
                     name => state.open(name, element).map_err(format_error)?,
                 }
@@ -98,9 +118,11 @@ pub(super) fn rows<E: From<InputError>>(
                             }
                         }
                     }
+                    "BINARY" | "BINARY2" => state.serialisation = None,
                     "TABLE" => {
                         state.columns.clear();
                         state.nulls.clear();
+                        state.forms.clear();
                         state.places = None;
                     }
                     _ => (),
@@ -119,7 +141,69 @@ pub(super) fn rows<E: From<InputError>>(
     Ok(())
 }
 
+/// Reads a binary stream up to its end tag. A table that is not chosen is gone through all the same.
+fn stream_rows<E: From<InputError>>(
+    path: &Path,
+    stream: impl BufRead,
+    state: &mut State,
+    take: &mut Take<'_, E>,
+) -> Result<(), E> {
+    let Some(serialisation) = state.serialisation else { return Ok(()) };
+    let format_error = |what: String| InputError::Format { path: path.to_owned(), what };
+    let forms: Vec<CellForm> =
+        state.forms.iter().cloned().collect::<Result<_, _>>().map_err(format_error)?;
+    let places = state.places.clone().unwrap_or_default();
+    let is_chosen = state.places.is_some();
+    let mut rows = BinaryRows::new(stream, serialisation, &forms, &state.nulls, &places);
+    let mut values: Vec<TableValue> = Vec::new();
+    loop {
+        let is_row = rows.next_row().map_err(|error| {
+            let what = match error.kind() {
+                io::ErrorKind::UnexpectedEof => "the stream is truncated".to_owned(),
+                _ => error.to_string(),
+            };
+            format_error(format!("row {}: {what}", state.number + 1))
+        })?;
+        if !is_row {
+            return Ok(());
+        }
+        state.number += 1;
+        if is_chosen {
+            values.clear();
+            let row = &rows.row;
+            values.extend(
+                places.iter().map(|&place| row.get(place).cloned().unwrap_or(TableValue::Missing)),
+            );
+            take((state.number, Ok(&values)))?;
+        }
+    }
+}
+
+/// Only what stands in the file itself, in base64, is read.
+fn check_stream(element: &BytesStart<'_>) -> Result<(), String> {
+    if attribute(element, "href")?.is_some() {
+        return Err("its data are in another file (href); ask for them inside".to_owned());
+    }
+    match attribute(element, "encoding")?.as_deref() {
+        Some("base64") => Ok(()),
+        other => {
+            let other = other.unwrap_or("none");
+            Err(format!("its binary data have the encoding '{other}', not base64"))
+        }
+    }
+}
+
 impl State {
+    /// The data of a table begin.
+    fn begin(&mut self, choose: &mut Choice<'_>) -> Result<(), String> {
+        self.places = match choose(&self.columns)? {
+            Some(places) => Some(checked(places, self.columns.len())?),
+            None => None,
+        };
+        self.has_read_any |= self.places.is_some();
+        Ok(())
+    }
+
     fn open(&mut self, name: &str, element: &BytesStart<'_>) -> Result<(), String> {
         match name {
             "FIELD" => {
@@ -131,6 +215,10 @@ impl State {
                     unit: attribute(element, "unit")?.unwrap_or_default(),
                 });
                 self.nulls.push(None);
+                self.forms.push(CellForm::of(
+                    attribute(element, "datatype")?.as_deref(),
+                    attribute(element, "arraysize")?.as_deref(),
+                ));
             }
             "VALUES" => {
                 if let (Some(last), Some(null)) =

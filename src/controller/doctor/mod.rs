@@ -127,6 +127,7 @@ async fn examine_with(config: &ControllerConfig, network: bool, findings: &mut V
     findings.extend(surroundings::ports(config));
     findings.push(surroundings::clock(&config.data.directory, now));
     findings.push(work::catalogue(config, now));
+    findings.extend(work::minor_planets(config, now));
     findings.extend(work::journal(config, now));
     findings.push(work::token(config));
     if network {

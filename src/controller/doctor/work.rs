@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::{
-    catalogs,
+    catalogs::{self, minor_planets::MinorPlanetCatalogue},
     config::ControllerConfig,
     controller::{
         run::{PROGRAM, STARTED},
@@ -55,6 +55,31 @@ pub(super) fn catalogue(config: &ControllerConfig, now: UtcTime) -> Finding {
     } else {
         Finding::ok(subject, text)
     }
+}
+
+/// The orbits of minor planets; nothing where none are configured.
+pub(super) fn minor_planets(config: &ControllerConfig, now: UtcTime) -> Option<Finding> {
+    let subject = "minor planets";
+    let directory = config.catalogue.minor_planets.as_ref()?;
+    let catalogue = match MinorPlanetCatalogue::open(directory, None, None) {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            let advice = "build them anew: gic run refuses to start";
+            return Some(Finding::failed(subject, error.to_string(), advice));
+        }
+    };
+    let header = catalogue.header();
+    let text = format!("{}: {} orbits of {}", header.name, header.orbit_count, header.dated);
+    let age_days = UtcTime::parse(&header.dated)
+        .map_or(0.0, |dated| now.seconds_since(dated).abs() / DAY_SECONDS);
+    Some(match age_days > config.catalogue.minor_planets_maximum_age_days {
+        true => Finding::warning(
+            subject,
+            format!("{text}: called stale in the products"),
+            "build them of a newer MPCORB.DAT",
+        ),
+        false => Finding::ok(subject, text),
+    })
 }
 
 /// The journal's soundness, and what it says of the last run, the outbox and the masters.

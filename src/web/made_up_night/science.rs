@@ -207,6 +207,7 @@ fn candidate(story: &Story, frame_count: usize) -> Candidate {
         offset_arcsec: Some(position.separation_arcsec(centre)),
         first_detected: after(FIRST_EXPOSURE),
         detection_count: detections,
+        minor_planet: None,
     }
 }
 

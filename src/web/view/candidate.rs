@@ -224,6 +224,7 @@ impl From<VettingReason> for ReasonView {
                 ("fainter than the catalogue reaches", Neutral)
             }
             VettingReason::NearGalaxy => ("next to a galaxy", For),
+            VettingReason::MinorPlanet => ("where a minor planet is predicted", Against),
             VettingReason::CatalogueUnavailable => ("no catalogue to compare with", Neutral),
         };
         Self { code, words, bearing }
