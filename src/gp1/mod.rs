@@ -41,6 +41,8 @@ mod pipeline_tests;
 mod pixel_budget;
 #[cfg(test)]
 mod ratir_tests;
+#[cfg(test)]
+mod real_frames_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod relative_zero_point;
