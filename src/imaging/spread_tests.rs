@@ -50,9 +50,7 @@ fn measured(objects: &[Object], image: &CalibratedImage, is_fitted: bool) -> Mea
         }
         false => StarLook::round(image, &background, sources, fwhm).unwrap(),
     };
-    let started = std::time::Instant::now();
     let spreads = spread_models(image, &background, &look, sources, fwhm);
-    println!("{} sources in {:?}", sources.len(), started.elapsed());
     objects
         .iter()
         .map(|object| {
