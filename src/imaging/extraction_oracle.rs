@@ -436,15 +436,17 @@ fn a_real_frame_of_galaxies_agrees() {
         found.len(),
         lone.len()
     );
-    assert!(found.len().abs_diff(all) <= 4 && matched + 5 >= all && same_flags + 8 >= matched);
-    assert!(clean >= 365 && lone.len() >= 100);
-    // What cleaning gave to brighter sources; a sample that single precision puts on the other side of a circle; pixels of removed detections.
+    assert!(found.len().abs_diff(all) <= 4 && matched + 8 >= all && same_flags + 2 >= matched);
+    assert!(clean >= 365 && lone.len() >= 250);
+    // What cleaning gave to brighter sources; a sample that single precision puts on the other side of a circle; pixels of removed detections, and
+    // windows that do not settle in sixteen steps, whose last one is kept there.
     for apart in &apart {
-        assert!(apart.len() * 25 <= clean, "{apart:?}");
+        assert!(apart.len() * 20 <= clean, "{apart:?}");
     }
     let differences = half_light_differences(&catalogue, &lone, &planes, (&found, &owners));
-    println!("half-light radii: median {:.3}", differences[lone.len() / 2]);
-    assert!(differences[lone.len() * 3 / 4] < 0.04, "{differences:?}");
+    let share = |part: usize| differences[lone.len() * part / 100];
+    println!("half-light radii: median apart by {:.3}, 75 % within {:.3}", share(50), share(75));
+    assert!(share(50) < 0.02 && share(75) < 0.05, "{differences:?}");
 }
 
 /// Mesh, filter and splines. source-extractor and sep give the same map, in which a cell's mode is that of whole bins of a histogram and
