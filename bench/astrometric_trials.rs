@@ -268,6 +268,7 @@ pub fn source(
         isophotal_flux_error_electrons: flux.sqrt(),
         total: None,
         point: None,
+        spread: None,
         pixel_count: 20,
         flags: SourceFlags(flags),
     }

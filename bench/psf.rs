@@ -13,6 +13,7 @@ use gic::{
         detection::{DetectionParameters, detect},
         psf::PointSpread,
         psf_photometry::point_fluxes,
+        spread_model::{StarLook, spread_models},
     },
     simulation::{
         SyntheticNight,
@@ -76,6 +77,20 @@ fn psf(criterion: &mut Criterion) {
     group.bench_function("fluxes of all sources", |bench| {
         bench.iter(|| black_box(point_fluxes(&image, &background, &spread, &found.sources).len()));
     });
+    if let Some(fwhm) = found.stellar_fwhm_pixels {
+        let sources = &found.sources;
+        for (name, look) in [
+            ("spread models, fitted profile", Some(StarLook::fitted(spread))),
+            ("spread models, round profile", StarLook::round(&image, &background, sources, fwhm)),
+        ] {
+            let Some(look) = look else { continue };
+            group.bench_function(name, |bench| {
+                bench.iter(|| {
+                    black_box(spread_models(&image, &background, &look, sources, fwhm).len())
+                });
+            });
+        }
+    }
     group.finish();
 }
 

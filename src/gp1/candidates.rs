@@ -15,7 +15,7 @@ use crate::imaging::{
 };
 use crate::model::{
     Candidate, CatalogueObject, FadingFit, LightCurvePoint, MinorPlanet, ObjectKind,
-    PositionEstimate, SkyPosition, SourceFlags, UtcTime,
+    PositionEstimate, SkyPosition, Source, SourceFlags, SpreadModel, UtcTime,
 };
 use std::collections::BTreeMap;
 
@@ -32,6 +32,12 @@ const FAINT_LIMIT_MARGIN: f64 = 0.1;
 /// A saturated star disturbs within so many of its own rms widths, and this many pixels.
 const SATURATED_REACH_WIDTHS: f64 = 4.0;
 const SATURATED_REACH_PIXELS: f64 = 10.0;
+
+/// Spread models of one star scatter by this beyond their errors, as the profile varies over a frame.
+const SPREAD_SCATTER: f64 = 0.002;
+/// From here on a candidate is wider than any star of a frame, if by three standard errors too. Disks of a quarter of the stars' width
+/// have 0.012.
+const WIDEST_STELLAR_SPREAD: f64 = 0.006;
 
 /// A stack as far as light curves need it.
 #[derive(Debug, Clone)]
@@ -132,6 +138,7 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         chances: chances(inputs, track, &light_curve),
         best_signal_to_noise: best,
         relative_width: traits.relative_width,
+        extended: traits.extended,
         axis_ratio: traits.axis_ratio,
         near_edge: traits.near_edge,
         near_saturated: traits.near_saturated
@@ -388,9 +395,23 @@ fn mostly(points: &[PlacePoint], bits: u8) -> bool {
 /// What the detections of a track look like.
 struct Traits {
     relative_width: Option<f64>,
+    extended: bool,
     axis_ratio: f64,
     near_edge: bool,
     near_saturated: bool,
+}
+
+/// The weighted mean of the spread models of detections without a flag. `None` without any.
+fn mean_spread<'a>(sources: impl Iterator<Item = &'a Source>) -> Option<SpreadModel> {
+    let (mut weights, mut sum) = (0.0, 0.0);
+    for source in sources.filter(|source| source.flags == SourceFlags::default()) {
+        if let Some(spread) = source.spread {
+            let weight = 1.0 / spread.error.hypot(SPREAD_SCATTER).powi(2);
+            weights += weight;
+            sum += weight * spread.value;
+        }
+    }
+    (weights > 0.0).then(|| SpreadModel { value: sum / weights, error: weights.sqrt().recip() })
 }
 
 impl Traits {
@@ -426,9 +447,15 @@ impl Traits {
             at_saturated += usize::from(is_at_saturated);
         }
         let count = track.detections.len();
+        let sources = track.detections.iter().filter_map(|detection| {
+            let frame = inputs.frames.get(detection.frame)?;
+            frame.sources.get(detection.source).map(|measured| &measured.source)
+        });
         let median = |values: &[f64]| median_and_deviation(values).map(|pair| pair.0);
         Self {
             relative_width: median(&widths),
+            extended: mean_spread(sources)
+                .is_some_and(|spread| spread.value > WIDEST_STELLAR_SPREAD.max(3.0 * spread.error)),
             axis_ratio: median(&ratios).unwrap_or(1.0),
             near_edge: at_edge > 0 && 2 * at_edge >= count,
             near_saturated: at_saturated > 0 && 2 * at_saturated >= count,

@@ -9,6 +9,7 @@ use crate::imaging::{
     psf::PointSpread,
     psf_photometry::point_fluxes,
     settled_apertures,
+    spread_model::{StarLook, spread_models},
 };
 
 /// What was found.
@@ -23,6 +24,8 @@ pub struct StarField {
 }
 
 /// Estimates the background, finds the sources, and measures them with the point-spread function if that is asked for. A frame without stars gives an empty list.
+///
+/// Stars and galaxies are told apart by that function, or by a profile read from the stars where it was not asked for.
 ///
 /// Where the share of a star's light in the aperture varies over the frame, fluxes in the aperture are brought to the share at its middle.
 pub fn find_stars(image: &CalibratedImage, parameters: &FindstarsParameters) -> StarField {
@@ -42,6 +45,19 @@ pub fn find_stars(image: &CalibratedImage, parameters: &FindstarsParameters) -> 
         let fluxes = point_fluxes(image, &background, spread, &detections.sources);
         for (source, flux) in detections.sources.iter_mut().zip(fluxes) {
             source.point = flux;
+        }
+    }
+    if let Some(fwhm) = detections.stellar_fwhm_pixels {
+        let sources = &mut detections.sources;
+        let look = match point_spread {
+            Some(spread) => Some(StarLook::fitted(spread)),
+            None => StarLook::round(image, &background, sources, fwhm),
+        };
+        if let Some(look) = look {
+            let spreads = spread_models(image, &background, &look, sources, fwhm);
+            for (source, spread) in sources.iter_mut().zip(spreads) {
+                source.spread = spread;
+            }
         }
     }
     if let Some(aperture) = &aperture {

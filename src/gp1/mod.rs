@@ -42,6 +42,8 @@ mod pipeline_tests;
 mod pixel_budget;
 #[cfg(test)]
 mod ratir_tests;
+#[cfg(test)]
+mod real_frames_tests;
 pub mod reduced_file;
 pub mod reduction;
 pub mod reduction_to_file;

@@ -5,7 +5,8 @@ use super::photometry::magnitude;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table};
 use crate::imaging::{growth_curve::ApertureCorrection, world_coordinates::WorldCoordinates};
 use crate::model::{
-    CatalogueObject, ObjectKind, PointFlux, SkyPosition, Source, SourceFlags, TotalFlux,
+    CatalogueObject, ObjectKind, PointFlux, SkyPosition, Source, SourceFlags, SpreadModel,
+    TotalFlux,
 };
 use std::path::Path;
 
@@ -166,6 +167,12 @@ pub fn write_sources(
         number("CHI2PSF", "", "its reduced chi square", &|each| {
             each.point.map_or(0.0, |point| point.reduced_chi_square)
         }),
+        number("SPREAD", "", "0 star, > 0 galaxy (SPREAD_MODEL)", &|each| {
+            each.spread.map_or(0.0, |spread| spread.value)
+        }),
+        number("SPREADER", "", "its standard error, 0: none", &|each| {
+            each.spread.map_or(0.0, |spread| spread.error)
+        }),
         number("MAGPSF", "mag", "magnitude of FLUXPSF, zero point ZPTOTAL", &|each| {
             point(each).map_or(0.0, |pair| pair.0)
         }),
@@ -222,6 +229,7 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
     let kron_radius = floats("KRONRAD")?;
     let (point, point_error) = (floats("FLUXPSF")?, floats("FPSFERR")?);
     let chi_square = floats("CHI2PSF")?;
+    let (spread, spread_error) = (floats("SPREAD")?, floats("SPREADER")?);
     let (pixel_count, flags) = (reader.integers("NPIX")?, reader.integers("FLAGS")?);
     let (catalogue_ra, catalogue_dec) = (floats("CATRA")?, floats("CATDEC")?);
     let (ids, kinds) = (reader.texts("CATID")?, reader.texts("CATKIND")?);
@@ -261,6 +269,8 @@ pub fn read_sources(store: &dyn FitsStore, path: &Path) -> Result<Vec<MeasuredSo
                     reduced_chi_square: float(chi_square),
                 })
                 .filter(|point| point.error_electrons > 0.0),
+                spread: Some(SpreadModel { value: float(spread), error: float(spread_error) })
+                    .filter(|spread| spread.error > 0.0),
                 pixel_count: usize::try_from(integer(pixel_count)).unwrap_or(0),
                 flags: SourceFlags(u16::try_from(integer(flags)).unwrap_or(0)),
             },
@@ -345,6 +355,7 @@ mod tests {
             Some(PointFlux { electrons: 14e3, error_electrons: 99.5, reduced_chi_square: 1.25 });
         first.total =
             Some(TotalFlux { electrons: 13e3, error_electrons: 150.5, kron_radius: 3.8125 });
+        first.spread = Some(SpreadModel { value: 0.015625, error: 0.0021 });
         let object = IdentifiedObject {
             id: "S17 b".into(),
             kind: ObjectKind::Galaxy,

@@ -32,6 +32,8 @@ pub struct Evidence<'a> {
     pub best_signal_to_noise: f64,
     /// Median over its detections of the width relative to the stars of the frame.
     pub relative_width: Option<f64>,
+    /// Whether its detections together are extended, by their spread models.
+    pub extended: bool,
     /// Largest axis ratio of its detections.
     pub axis_ratio: f64,
     pub near_edge: bool,
@@ -87,7 +89,7 @@ pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
     let width = evidence.relative_width;
     weigh(width.is_some_and(|width| width < SHARP_RATIO), VettingReason::SharperThanStars, 0.1);
     weigh(
-        is_streak || width.is_some_and(|width| width > WIDE_RATIO),
+        is_streak || evidence.extended || width.is_some_and(|width| width > WIDE_RATIO),
         VettingReason::WiderThanStars,
         if is_streak { 0.1 } else { 0.4 },
     );
@@ -187,6 +189,7 @@ mod tests {
             chances: 3,
             best_signal_to_noise: 80.0,
             relative_width: Some(1.0),
+            extended: false,
             axis_ratio: 1.1,
             near_edge: false,
             near_saturated: false,
@@ -235,6 +238,7 @@ mod tests {
         for flawed in [
             Evidence { relative_width: Some(0.4), ..evidence(&fading) },
             Evidence { axis_ratio: 6.0, ..evidence(&fading) },
+            Evidence { extended: true, ..evidence(&fading) },
             Evidence { near_saturated: true, ..evidence(&fading) },
             Evidence { near_masked: true, ..evidence(&fading) },
             Evidence { near_edge: true, ..evidence(&fading) },

@@ -160,6 +160,7 @@ mod tests {
             isophotal_flux_error_electrons: flux.abs().sqrt(),
             total: None,
             point: None,
+            spread: None,
             pixel_count: 20,
             flags: SourceFlags(flags),
         }

@@ -147,7 +147,10 @@ pub fn detect(
 }
 
 /// Detections above the threshold, deblended and cleaned, and whose the pixels are.
-fn footprints(planes: &Planes<'_>, parameters: &DetectionParameters) -> (Vec<Footprint>, Owners) {
+pub(super) fn footprints(
+    planes: &Planes<'_>,
+    parameters: &DetectionParameters,
+) -> (Vec<Footprint>, Owners) {
     let threshold = parameters.threshold_sigma.max(LOWEST_THRESHOLD) as f32;
     let minimum_pixels = parameters.minimum_pixels.max(1);
     let cutting = Cutting {
@@ -327,6 +330,7 @@ fn source(
         isophotal_flux_error_electrons: footprint.flux_error_electrons,
         total: None,
         point: None,
+        spread: None,
         pixel_count: footprint.pixel_count,
         flags,
     }

@@ -1,5 +1,5 @@
 //! Background, detection and measurements against sep, the library of SExtractor's code. `tests/oracles/detection.py`
-//! made the values.
+//! made the values; `extraction_oracle.rs` has the comparison with source-extractor's own catalogues.
 
 use serde_json::Value;
 

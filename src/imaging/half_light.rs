@@ -26,6 +26,16 @@ pub(super) fn radius_within(surroundings: &mut Surroundings<'_>, total_radius: f
     if total > 0.0 { growth.radius_of(0.5 * total, total_radius) } else { None }
 }
 
+/// Radius of the circle that holds `electrons`, within `reach`.
+#[cfg(test)]
+pub(super) fn radius_of_light(
+    surroundings: &mut Surroundings<'_>,
+    electrons: f64,
+    reach: f64,
+) -> Option<f64> {
+    Growth::new(surroundings, reach).radius_of(electrons, reach)
+}
+
 /// Half-light radius about the centre of a source of isophotal rms `size`, within circles of exact overlap. The total is
 /// the flux within 2.5 first-moment radii r₁ = Σ r·I / Σ I. `None` when there is no light, or no growth.
 pub(super) fn measure(surroundings: &mut Surroundings<'_>, size: f64) -> Option<HalfLight> {

@@ -20,6 +20,8 @@ mod components;
 pub mod cosmic_rays;
 #[cfg(test)]
 mod cosmic_rays_tests;
+#[cfg(test)]
+mod crowded_tests;
 mod deblending;
 pub mod detection;
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod detection_tests;
 pub mod distortion_fit;
 mod ellipse;
 pub mod empty_apertures;
+#[cfg(test)]
+mod extraction_oracle;
 pub mod fading;
 mod flat_combination;
 mod forced_photometry;
@@ -63,6 +67,9 @@ pub mod sip;
 pub mod sky_map;
 mod small_medians;
 mod spline;
+pub mod spread_model;
+#[cfg(test)]
+mod spread_tests;
 pub mod stack;
 mod stack_pixel;
 pub mod star_pattern;

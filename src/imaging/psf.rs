@@ -107,6 +107,27 @@ impl PointSpread {
         self.unit_width / (self.a * self.c).sqrt()
     }
 
+    /// Full width at half maximum of a profile of this index whose argument is the square of the distance.
+    pub(super) fn unit_width(&self) -> f64 {
+        self.unit_width
+    }
+
+    /// u of a displacement.
+    pub(super) fn argument(&self, dx: f64, dy: f64) -> f64 {
+        let (p, q) = (self.a * dx + self.b * dy, self.c * dy);
+        p * p + q * q
+    }
+
+    /// (1 + u)^−β.
+    pub(super) fn density_at(&self, argument: f64) -> f64 {
+        (1.0 + argument).powf(-self.index)
+    }
+
+    /// I at the centre.
+    pub(super) fn height(&self) -> f64 {
+        (self.index - 1.0) * self.a * self.c / PI
+    }
+
     /// β.
     pub fn index(&self) -> f64 {
         self.index
@@ -127,7 +148,7 @@ impl PointSpread {
 
     /// Share of the flux in the pixel whose centre is (`dx`, `dy`) from the source.
     pub fn pixel_share(&self, dx: f64, dy: f64) -> f64 {
-        let height = (self.index - 1.0) * self.a * self.c / PI;
+        let height = self.height();
         let density = |dx: f64, dy: f64| {
             let (p, q) = (self.a * dx + self.b * dy, self.c * dy);
             (-self.index * (1.0 + p * p + q * q).ln()).exp()

@@ -123,6 +123,15 @@ fn rings(planes: &Planes<'_>, stars: &[StarLight], reach: f64) -> Vec<Option<f64
 /// `reach` pixels; the pixel's own width is part of it, as in every figure that is read from an image. `None` with fewer than five
 /// stars, or when the light does not fall off.
 pub(super) fn full_width(planes: &Planes<'_>, stars: &[StarLight], reach: f64) -> Option<f64> {
+    moffat_of(planes, stars, reach).map(|(width, _)| width)
+}
+
+/// The same with the profile's index.
+pub(super) fn moffat_of(
+    planes: &Planes<'_>,
+    stars: &[StarLight],
+    reach: f64,
+) -> Option<(f64, f64)> {
     let stars = &stars[..stars.len().min(MOST_STARS)];
     if stars.len() < FEWEST_STARS {
         return None;
@@ -132,11 +141,11 @@ pub(super) fn full_width(planes: &Planes<'_>, stars: &[StarLight], reach: f64) -
         .enumerate()
         .filter_map(|(index, light)| Some(((index as f64 + 0.5) * RING_PIXELS, light?)))
         .collect();
-    full_width_of(&lights, reach)
+    moffat_through(&lights, reach)
 }
 
-/// That of light at distances in pixels. `None` for too few distances, and for light that does not fall off.
-fn full_width_of(lights: &[(f64, f64)], reach: f64) -> Option<f64> {
+/// Full width and index through light at distances in pixels. `None` for too few distances, and for light that does not fall off.
+fn moffat_through(lights: &[(f64, f64)], reach: f64) -> Option<(f64, f64)> {
     if lights.len() < FEWEST_RINGS {
         return None;
     }
@@ -150,7 +159,8 @@ fn full_width_of(lights: &[(f64, f64)], reach: f64) -> Option<f64> {
         low.ln(),
         high.ln(),
     );
-    Some(best_width(log_exponent)).filter(|width| width.is_finite() && *width < 1.9 * reach)
+    let width = best_width(log_exponent);
+    (width.is_finite() && width < 1.9 * reach).then_some((width, log_exponent.exp()))
 }
 
 /// Weighted sum of the squares that the best height leaves, for a Moffat profile of this full width and exponent. A ring counts as
@@ -230,12 +240,12 @@ mod tests {
                 .map(|index| (index as f64 + 0.5) * RING_PIXELS)
                 .map(|radius| (radius, (1.0 + radius * radius / core_square).powf(-exponent)))
                 .collect();
-            let best = full_width_of(&lights, 1.5 * width).unwrap();
+            let (best, _) = moffat_through(&lights, 1.5 * width).unwrap();
             assert!((best / width - 1.0).abs() < 0.015, "{best} for {width}, index {exponent}");
         }
         let flat: Vec<(f64, f64)> = (0..20).map(|index| (f64::from(index) + 0.5, 1.0)).collect();
-        assert_eq!(full_width_of(&flat, 5.0), None);
-        assert_eq!(full_width_of(&flat[..3], 5.0), None);
+        assert_eq!(moffat_through(&flat, 5.0), None);
+        assert_eq!(moffat_through(&flat[..3], 5.0), None);
     }
 
     #[test]

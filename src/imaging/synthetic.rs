@@ -87,7 +87,13 @@ pub fn frame(
 ) -> CalibratedImage {
     let mut light = ndarray::Array2::<f64>::zeros(shape);
     add_stars(&mut light, stars, fwhm, 60);
+    exposed(&light, sky, slope, seed)
+}
+
+/// [`frame`] with any light on it.
+pub fn exposed(light: &ndarray::Array2<f64>, sky: f64, slope: f64, seed: u64) -> CalibratedImage {
     let mut generator = Generator::new(seed);
+    let shape = light.dim();
     let mut data = Image::zeros(shape);
     let mut variance = Image::zeros(shape);
     for ((y, x), &electrons) in light.indexed_iter() {
@@ -97,6 +103,77 @@ pub fn frame(
         variance[[y, x]] = noise_squared as f32;
     }
     CalibratedImage { data, variance, mask: Mask::zeros(shape) }
+}
+
+/// A star, or an exponential disk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Object {
+    pub star: Star,
+    /// Scale length, pixels; 0 for a star.
+    pub scale: f64,
+    /// Minor over major axis, and the direction of the major one.
+    pub ratio: f64,
+    pub direction: (f64, f64),
+}
+
+/// Radii in scale lengths and shares of the light of four rings: Gauss's quadrature of r exp(−r).
+const RINGS: [(f64, f64); 4] = [
+    (0.743_291_927_981_431_4, 0.446_870_593_218_776_37),
+    (2.571_635_007_646_278_4, 0.477_635_772_363_868_2),
+    (5.731_178_751_689_099, 0.074_177_784_731_052_09),
+    (10.953_894_312_683_191, 0.001_315_849_686_303_245),
+];
+
+impl Object {
+    /// The object as stars: a disk is four rings of eight.
+    pub fn stars(&self) -> Vec<Star> {
+        let Star { x, y, flux } = self.star;
+        if self.scale == 0.0 {
+            return vec![self.star];
+        }
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        let directions = [
+            (1.0, 0.0),
+            (half, half),
+            (0.0, 1.0),
+            (-half, half),
+            (-1.0, 0.0),
+            (-half, -half),
+            (0.0, -1.0),
+            (half, -half),
+        ];
+        let (cos, sin) = self.direction;
+        let mut stars = Vec::with_capacity(32);
+        for (radius, share) in RINGS {
+            for (along, across) in directions {
+                let u = radius * self.scale * along;
+                let v = self.ratio * (radius * self.scale * across);
+                let (x, y) = (x + (u * cos - v * sin), y + (u * sin + v * cos));
+                stars.push(Star { x, y, flux: flux * share / 8.0 });
+            }
+        }
+        stars
+    }
+}
+
+/// As many stars as galaxies, one object in each 56 pixels of a square of 18 × 18 cells (1024 pixels), over a ratio of fluxes of 280.
+/// `tests/oracles/spread.py` has the same.
+pub fn stars_and_galaxies(seed: u64) -> Vec<Object> {
+    let mut draw = Generator::new(seed);
+    let cells = 18;
+    (0..cells * cells)
+        .map(|number| {
+            let x = 36.0 + f64::from(56 * (number % cells)) + 16.0 * (draw.uniform() - 0.5);
+            let y = 36.0 + f64::from(56 * (number / cells)) + 16.0 * (draw.uniform() - 0.5);
+            let steps = (24.0 * draw.uniform()) as usize;
+            let flux = (0..steps).fold(700.0, |flux, _| flux * 1.2789);
+            let (scale, ratio) = (0.8 + 0.8 * draw.uniform(), 0.4 + 0.6 * draw.uniform());
+            let (u, v) = (draw.uniform() - 0.5, draw.uniform() - 0.5);
+            let length = (u * u + v * v).sqrt();
+            let scale = if number % 2 == 1 { scale } else { 0.0 };
+            Object { star: Star { x, y, flux }, scale, ratio, direction: (u / length, v / length) }
+        })
+        .collect()
 }
 
 /// Stars scattered over a frame at least `margin` from its edge, fluxes from `faintest` to `brightest` with as many in each

@@ -40,7 +40,7 @@ pub use notice::{Citation, CitationKind, Notice, NoticeEffect, PositionEstimate,
 pub use product::{DeliveryStatus, ProductKey, ProductRecord, Receipt};
 pub use sensor::{SensorFile, SensorReading};
 pub use sky::SkyPosition;
-pub use source::{PointFlux, Source, SourceFlags, TotalFlux};
+pub use source::{PointFlux, Source, SourceFlags, SpreadModel, TotalFlux};
 pub use time::UtcTime;
 pub use trigger::{
     Deadline, DeadlineName, DeadlineState, T0Source, Trigger, TriggerOrigin, TriggerState,

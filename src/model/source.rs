@@ -56,6 +56,8 @@ pub struct Source {
     pub total: Option<TotalFlux>,
     /// By the point-spread function of its frame, where that was asked for and could be measured.
     pub point: Option<PointFlux>,
+    /// Star or galaxy. `None` where the frame has too few stars to compare with.
+    pub spread: Option<SpreadModel>,
     pub pixel_count: usize,
     pub flags: SourceFlags,
 }
@@ -69,6 +71,15 @@ pub struct PointFlux {
     pub reduced_chi_square: f64,
 }
 
+/// How much wider than the stars of its frame a source is: SPREAD_MODEL and SPREADERR_MODEL of SExtractor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpreadModel {
+    /// About 0 for a star, positive for a galaxy, negative for a particle hit.
+    pub value: f64,
+    /// Standard error, from the noise of the pixels alone.
+    pub error: f64,
+}
+
 /// Flux in the elliptical aperture of Kron (1980): FLUX_AUTO, FLUXERR_AUTO and KRON_RADIUS of SExtractor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TotalFlux {
@@ -76,6 +87,16 @@ pub struct TotalFlux {
     pub error_electrons: f64,
     /// Semi-axes of the aperture over those of the source.
     pub kron_radius: f64,
+}
+
+impl SpreadModel {
+    /// Below this, what is wider than a star may be so because the profile varies over the frame.
+    pub const LEAST_SPREAD: f64 = 0.003;
+
+    /// Wider than a star: by 0.003 (Desai et al. 2012, §4.3) and by two standard errors.
+    pub fn is_extended(self) -> bool {
+        self.value > Self::LEAST_SPREAD.max(2.0 * self.error)
+    }
 }
 
 impl Source {
