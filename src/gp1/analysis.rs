@@ -71,8 +71,9 @@ fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> Catal
         .find(|frame| frame.status.is_absolute())
         .or_else(|| frames.iter().find(|frame| frame.wcs.is_some()));
     let cone = first.and_then(|frame| {
-        let radius =
-            cone_radius_degrees(frame.wcs.as_ref()?, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
+        let shape = frame.measurement.shape;
+        let scale = frame.wcs.as_ref()?.central_scale_arcsec(shape);
+        let radius = cone_radius_degrees(scale, shape, FIELD_MARGIN_ARCSEC);
         Some(context.catalogue.cone_at(frame.centre()?, radius, frame.start()))
     });
     cone.unwrap_or_else(|| CatalogueAnswer::Unavailable {
@@ -124,7 +125,7 @@ pub fn view_stacks<'a>(
             let identity = if reference.is_absolute {
                 super::astrometry::identify(
                     &field.detections.sources,
-                    &reference.wcs.into(),
+                    &reference.wcs,
                     answer.objects(),
                     context.settings.photometry.match_radius_arcsec,
                 )
@@ -137,7 +138,7 @@ pub fn view_stacks<'a>(
                 &image,
                 &field,
                 reference.exposure_seconds,
-                Some(&reference.wcs).filter(|_| reference.is_absolute),
+                reference.is_absolute.then(|| reference.wcs.central_scale_arcsec(reference.shape)),
                 CalibratingCatalogue { objects: answer.objects(), choice: choice.as_ref() },
                 &identity,
                 &context.settings.photometry,
@@ -254,15 +255,15 @@ fn stack_tracks(
         return Vec::new();
     }
     let fields = view.fields();
-    let scale = fields.wcs.scale_arcsec();
-    let taken_arcsec =
-        (2.0 * rules.association_radius_arcsec).max(fields.fwhm_pixels.unwrap_or(0.0) * scale);
     let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
     unexplained_sources(&fields, &objects, rules)
         .into_iter()
         .filter_map(|(index, brighter_than)| {
             let source = fields.sources.get(index)?;
             let position = fields.wcs.pixel_to_sky(source.x, source.y);
+            let scale = fields.wcs.scale_arcsec(source.x, source.y);
+            let width_arcsec = fields.fwhm_pixels.unwrap_or(0.0) * scale;
+            let taken_arcsec = (2.0 * rules.association_radius_arcsec).max(width_arcsec);
             let is_new = source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE
                 && tracks
                     .iter()

@@ -14,6 +14,9 @@ pub mod camera_distortions;
 pub mod candidate_table;
 pub mod candidates;
 mod contamination;
+pub mod distorted_solution;
+#[cfg(test)]
+mod distorted_tests;
 pub mod error;
 pub mod failed_analysis;
 pub mod findstars;
@@ -34,6 +37,7 @@ pub mod measured_frame;
 pub mod named_masters;
 pub mod night_masters;
 pub mod noise_floor;
+pub mod nominal;
 pub mod photometry;
 pub mod pipeline;
 #[cfg(test)]
