@@ -22,8 +22,12 @@ const REFINED_DEGREES: (usize, usize) = (2, 4);
 const LEAST_GAIN: f64 = 0.05;
 /// Residuals beyond this many standard deviations are of wrong pairs.
 const CLIP_SIGMA: f64 = 4.0;
-/// A plane with this share more of stars, or as many with this share less of residual, contradicts a distortion.
+/// A plane with this share more of stars, or as many with this share less of residual, contradicts a distortion, …
 const CONTRADICTION: f64 = 0.05;
+/// … if the share is more than this many times what chance gives.
+const CONTRADICTION_SIGMA: f64 = 2.0;
+/// Coefficients of a plane, which every solution has.
+const PLANE_COEFFICIENTS: f64 = 6.0;
 
 /// What became of what was known of the distortion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +134,13 @@ impl SolvedFrame {
 
 fn contradicts(plane: &AstrometricSolution, distorted: &AstrometricSolution) -> bool {
     let (matched, others) = (plane.matches.len() as f64, distorted.matches.len() as f64);
-    matched > (1.0 + CONTRADICTION) * others
+    // A count varies by its root; a root mean square of n numbers by 1/√(2n) of itself, the difference of two such by √2 more.
+    let more = (CONTRADICTION * others).max(CONTRADICTION_SIGMA * others.sqrt());
+    let freedom = (2.0 * matched - PLANE_COEFFICIENTS).max(1.0);
+    let less = CONTRADICTION.max(CONTRADICTION_SIGMA / freedom.sqrt());
+    matched > others + more
         || (matched >= (1.0 - CONTRADICTION) * others
-            && plane.rms_arcsec < (1.0 - CONTRADICTION) * distorted.rms_arcsec)
+            && plane.rms_arcsec < (1.0 - less) * distorted.rms_arcsec)
 }
 
 /// The distortion from the stars of the frame itself, if stars left out confirm that it is better: of the degree that the header states, or of a higher one

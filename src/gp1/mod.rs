@@ -55,6 +55,8 @@ pub mod router;
 pub mod sections;
 pub mod settings;
 mod settings_from_config;
+#[cfg(test)]
+mod solved_frames_tests;
 pub mod source_table;
 pub mod stacking;
 #[cfg(test)]
