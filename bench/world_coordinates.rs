@@ -1,9 +1,13 @@
-//! 20,000 positions through distorted world coordinates, both ways. `bench/world_coordinates.py` runs astropy on the same headers.
+//! 20,000 positions through distorted world coordinates, both ways, and a frame resampled through them. `bench/world_coordinates.py` runs astropy on the
+//! same headers.
 //!
 //! `cargo bench --bench world_coordinates`
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use gic::fits::{CardValue, Header, wcs_cards::read_distorted};
+use gic::{
+    fits::{CardValue, Header, wcs_cards::read_distorted},
+    imaging::{CalibratedImage, Image, Mask, resample::lanczos3},
+};
 use std::hint::black_box;
 
 const ORACLE: &str = include_str!("../tests/oracles/wcs_distorted.json");
@@ -53,6 +57,38 @@ fn world_coordinates(criterion: &mut Criterion) {
             bench.iter(|| {
                 let found = sky.iter().filter(|sky| wcs.sky_to_pixel(**sky).is_ok()).count();
                 assert_eq!(black_box(found), COUNT);
+            });
+        });
+    }
+    group.finish();
+
+    let image = CalibratedImage {
+        data: Image::from_shape_fn((SIDE, SIDE), |(row, column)| ((row + column) % 97) as f32),
+        variance: Image::from_elem((SIDE, SIDE), 9.0),
+        mask: Mask::zeros((SIDE, SIDE)),
+    };
+    let mut group = criterion.benchmark_group("resample 2048²");
+    group.sample_size(20);
+    group.bench_function("a shift", |bench| {
+        bench.iter(|| {
+            black_box(lanczos3(&image, (SIDE, SIDE), &|x, y| (x + 12.3, y - 7.8)).data.len())
+        });
+    });
+    for name in NAMES {
+        let case =
+            oracle["cases"].as_array().into_iter().flatten().find(|case| case["name"] == name);
+        let header = case.and_then(|case| header_of(&case["cards"])).expect("a case of that name");
+        let grid = read_distorted(&header).expect("a sound header");
+        // The same camera, moved by some ten pixels.
+        let mut frame = grid.clone();
+        frame.plane.reference_pixel.0 += 12.3;
+        frame.plane.reference_pixel.1 -= 7.8;
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                let to_frame = |x: f64, y: f64| {
+                    frame.sky_to_pixel(grid.pixel_to_sky(x, y)).unwrap_or((f64::NAN, f64::NAN))
+                };
+                black_box(lanczos3(&image, (SIDE, SIDE), &to_frame).data.len())
             });
         });
     }

@@ -2,7 +2,9 @@
 
 use super::Failure;
 use crate::{
-    fits::{cfitsio::Cfitsio, keywords::KeywordMap},
+    config::ControllerConfig,
+    controller::assembly::keyword_map,
+    fits::plain_files::PlainFiles,
     gp1::{camera_distortions, frame_input},
 };
 use anyhow::anyhow;
@@ -15,7 +17,7 @@ use std::path::PathBuf;
     Example:\n  gic distortion -s calibrated/svom/*_reduced.fits -r distortions"
 )]
 pub struct DistortionArguments {
-    /// Reduced frames of one camera, solved, their source tables beside them; or a directory of them
+    /// Reduced frames of one camera, solved, with their source tables and quality records beside them; or a directory of them
     #[arg(short = 's', long, required = true, num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,
     /// Directory of the distortions
@@ -24,6 +26,9 @@ pub struct DistortionArguments {
     /// Degree of the polynomials
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=4))]
     order: u8,
+    /// Configuration of the controller, for keywords and [cameras] (default: built in)
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub fn run(arguments: DistortionArguments) -> Result<(), Failure> {
@@ -37,9 +42,13 @@ pub fn run(arguments: DistortionArguments) -> Result<(), Failure> {
     };
     let mut frames = frame_input::expand(&arguments.input)?;
     frames.retain(is_reduced);
-    let keywords = KeywordMap::shipped().map_err(super::config::failure)?;
+    let config = match &arguments.config {
+        Some(file) => ControllerConfig::read(file),
+        None => ControllerConfig::embedded(),
+    };
+    let keywords = keyword_map(&config.map_err(super::config::failure)?)?;
     let order = usize::from(arguments.order);
-    let learned = camera_distortions::learn(&Cfitsio, &keywords, &frames, order)?;
+    let learned = camera_distortions::learn(&PlainFiles::UNSYNCED, &keywords, &frames, order)?;
     std::fs::create_dir_all(&arguments.output)?;
     let path = camera_distortions::write(&arguments.output, &learned)?;
     let (rows, columns) = learned.shape;

@@ -72,8 +72,9 @@ fn first_placed<'a>(frames: &[&'a MeasuredFrame]) -> Option<&'a MeasuredFrame> {
 
 /// Centre and radius (degrees) of the cone that holds the field of a frame and what dithers add.
 fn cone_about(frame: &MeasuredFrame) -> Option<(SkyPosition, f64)> {
-    let wcs = frame.wcs.as_ref()?;
-    let radius = cone_radius_degrees(wcs, frame.measurement.shape, FIELD_MARGIN_ARCSEC);
+    let shape = frame.measurement.shape;
+    let scale = frame.wcs.as_ref()?.central_scale_arcsec(shape);
+    let radius = cone_radius_degrees(scale, shape, FIELD_MARGIN_ARCSEC);
     Some((frame.centre()?, radius))
 }
 
@@ -146,7 +147,7 @@ pub fn view_stacks<'a>(
             let identity = if reference.is_absolute {
                 super::astrometry::identify(
                     &field.detections.sources,
-                    &reference.wcs.into(),
+                    &reference.wcs,
                     answer.objects(),
                     context.settings.photometry.match_radius_arcsec,
                 )
@@ -159,7 +160,7 @@ pub fn view_stacks<'a>(
                 &image,
                 &field,
                 reference.exposure_seconds,
-                Some(&reference.wcs).filter(|_| reference.is_absolute),
+                reference.is_absolute.then(|| reference.wcs.central_scale_arcsec(reference.shape)),
                 CalibratingCatalogue { objects: answer.objects(), choice: choice.as_ref() },
                 &identity,
                 &context.settings.photometry,
@@ -279,15 +280,15 @@ fn stack_tracks(
         return Vec::new();
     }
     let fields = view.fields();
-    let scale = fields.wcs.scale_arcsec();
-    let taken_arcsec =
-        (2.0 * rules.association_radius_arcsec).max(fields.fwhm_pixels.unwrap_or(0.0) * scale);
     let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
     unexplained_sources(&fields, &objects, rules)
         .into_iter()
         .filter_map(|(index, brighter_than)| {
             let source = fields.sources.get(index)?;
             let position = fields.wcs.pixel_to_sky(source.x, source.y);
+            let scale = fields.wcs.scale_arcsec(source.x, source.y);
+            let width_arcsec = fields.fwhm_pixels.unwrap_or(0.0) * scale;
+            let taken_arcsec = (2.0 * rules.association_radius_arcsec).max(width_arcsec);
             let is_new = source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE
                 && tracks
                     .iter()

@@ -1,18 +1,18 @@
 //! The world coordinates of a frame: solved against the catalogue, else inherited from a frame it aligns with, else the
 //! pointing.
 
+use super::distorted_solution::{DistortionVerdict, SolvedFrame, solve_frame};
+use super::nominal::Nominal;
 use super::settings::AlignmentParameters;
-use crate::fits::{Header, wcs_cards};
+use crate::fits::Header;
 use crate::imaging::{
     alignment::{AffineTransform, align},
-    astrometry::{
-        AstrometricSolution, AstrometryFailure, AstrometryParameters, match_nearest, solve,
-    },
-    camera_distortion::CameraDistortion,
+    astrometry::{AstrometryParameters, match_nearest},
+    undistorted_pixels::UndistortedPixels,
     wcs::TangentPlane,
-    world_coordinates::{Distortion, WorldCoordinates},
+    world_coordinates::WorldCoordinates,
 };
-use crate::model::{CatalogueObject, Degradation, FrameKeywords, Source};
+use crate::model::{CatalogueObject, Degradation, Source};
 
 /// Half of the diagonal of the frame is added to the search radius in the catalogue, with this much to spare.
 const CONE_MARGIN_DEGREES: f64 = 0.01;
@@ -59,10 +59,8 @@ impl AstrometryStatus {
 /// Coordinates of one frame with their evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameAstrometry {
-    /// The plane that comes closest: what alignment, stacks and tracks go by.
-    pub wcs: Option<TangentPlane>,
-    /// The same with the distortion of the camera, where it is known and the frame was solved with it.
-    pub coordinates: Option<WorldCoordinates>,
+    /// With the distortion of the camera, where it is known.
+    pub wcs: Option<WorldCoordinates>,
     pub status: AstrometryStatus,
     /// Stars of the solution, or sources of the alignment.
     pub match_count: usize,
@@ -73,6 +71,8 @@ pub struct FrameAstrometry {
     pub degradation: Option<Degradation>,
     /// How a solution differs from the nominal one, and what speaks for it.
     pub correction: Option<Correction>,
+    /// What became of a known distortion in the solution.
+    pub distortion: Option<DistortionVerdict>,
     /// One line for HISTORY.
     pub history: String,
 }
@@ -87,38 +87,30 @@ pub struct Correction {
     pub log10_false: f64,
 }
 
-/// Where a frame is thought to lie.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Nominal<'a> {
-    pub plane: TangentPlane,
-    /// What is known of the camera.
-    pub distortion: Option<&'a CameraDistortion>,
-}
-
 impl FrameAstrometry {
     /// Coordinates that nothing was done to find.
-    pub fn not_sought(nominal: Option<TangentPlane>) -> Self {
+    pub fn not_sought(nominal: Option<WorldCoordinates>) -> Self {
         let status = match nominal {
             Some(_) => AstrometryStatus::Pointing,
             None => AstrometryStatus::None,
         };
         Self {
             wcs: nominal,
-            coordinates: nominal.map(WorldCoordinates::from),
             status,
             match_count: 0,
             rms_arcsec: None,
             aligned_with: None,
             degradation: None,
             correction: None,
+            distortion: None,
             history: "astrometry: not run".into(),
         }
     }
 
-    /// Writes the coordinates, with their distortion, and what speaks for them.
+    /// Writes what speaks for the coordinates.
     pub fn set_cards(&self, header: &mut Header) {
-        if let Some(coordinates) = &self.coordinates {
-            wcs_cards::write_distorted(header, coordinates);
+        if let Some(verdict) = self.distortion {
+            header.set("WCSDIST", verdict.word(), "distortion: camera, header, refined, refused");
         }
         if let Some(correction) = &self.correction {
             header.set("WCSOFFS", correction.offset_arcsec, "[arcsec] shift from the pointing");
@@ -130,69 +122,25 @@ impl FrameAstrometry {
     }
 }
 
-/// The plane nearest to the coordinates of a header, their distortion (SIP, TPV) taken into account over the image.
-pub fn plane_of(header: &Header, shape: (usize, usize)) -> Option<TangentPlane> {
-    match wcs_cards::read_distorted(header) {
-        Ok(coordinates) => coordinates.closest_plane(shape),
-        // A distortion that is not known leaves the linear part.
-        Err(_) => wcs_cards::read(header),
-    }
-}
-
 /// A frame whose coordinates others may inherit.
 #[derive(Debug, Clone, Copy)]
 pub struct ReferenceField<'a> {
     pub name: &'a str,
-    pub wcs: &'a TangentPlane,
+    pub wcs: &'a WorldCoordinates,
+    /// Rows, columns.
+    pub shape: (usize, usize),
     pub status: AstrometryStatus,
     pub sources: &'a [Source],
 }
 
-/// Where the telescope says it looks: the header's own coordinates (`header_wcs`), else the pointing with the scale of the
-/// settings or the camera, which also says how the frame lies. `shape` is rows, columns.
-pub fn nominal_wcs(
-    header_wcs: Option<TangentPlane>,
-    keywords: &FrameKeywords,
-    scale_degrees: Option<f64>,
-    shape: (usize, usize),
-) -> Option<TangentPlane> {
-    let is_sound = |wcs: &TangentPlane| {
-        let [[a, b], [c, d]] = wcs.cd;
-        let determinant = a * d - b * c;
-        determinant.is_finite() && determinant != 0.0
-    };
-    let from_pointing = || {
-        let centre = ((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0);
-        let camera = &keywords.camera;
-        let scale = scale_degrees.or(camera.pixel_scale_degrees)?;
-        let nominal = TangentPlane::nominal(centre, keywords.pointing?, scale);
-        let cd = orientation(scale, camera.rotation_degrees, camera.is_mirrored);
-        Some(TangentPlane { cd, ..nominal })
-    };
-    header_wcs.filter(is_sound).or_else(from_pointing)
-}
-
-/// The matrix of a frame whose upward direction lies at `rotation_degrees` from north through east; unless it is mirrored, east
-/// is a quarter turn counterclockwise of north.
-fn orientation(scale_degrees: f64, rotation_degrees: f64, is_mirrored: bool) -> [[f64; 2]; 2] {
-    // Without a rotation the zeros are exact.
-    let (sin, cos) = match rotation_degrees {
-        0.0 => (0.0, 1.0),
-        degrees => degrees.to_radians().sin_cos(),
-    };
-    let side = if is_mirrored { scale_degrees } else { -scale_degrees };
-    [[side * cos, scale_degrees * sin], [-side * sin, scale_degrees * cos]]
-}
-
 /// Radius of the cone about the centre of the frame that holds all catalogue objects that can be on it, degrees.
 pub fn cone_radius_degrees(
-    nominal: &TangentPlane,
+    scale_arcsec: f64,
     shape: (usize, usize),
     maximum_offset_arcsec: f64,
 ) -> f64 {
     let diagonal_pixels = (shape.0 as f64).hypot(shape.1 as f64);
-    (diagonal_pixels / 2.0 * nominal.scale_arcsec() + maximum_offset_arcsec) / 3600.0
-        + CONE_MARGIN_DEGREES
+    (diagonal_pixels / 2.0 * scale_arcsec + maximum_offset_arcsec) / 3600.0 + CONE_MARGIN_DEGREES
 }
 
 /// Gives a frame its coordinates. Tried in order: the catalogue; alignment with each of `references`; the pointing. What failed is
@@ -201,17 +149,17 @@ pub fn cone_radius_degrees(
 pub fn locate(
     sources: &[Source],
     catalogue: Option<&[CatalogueObject]>,
-    nominal: Option<Nominal<'_>>,
+    nominal: Option<&Nominal<'_>>,
     shape: (usize, usize),
     parameters: &AstrometryParameters,
     references: &[ReferenceField<'_>],
     alignment: &AlignmentParameters,
 ) -> FrameAstrometry {
     let mut failures: Vec<String> = Vec::new();
-    match (catalogue, &nominal) {
+    match (catalogue, nominal) {
         (Some(objects), Some(nominal)) => {
-            match solve_with(sources, objects, nominal, shape, parameters) {
-                Ok(solved) => return solved,
+            match solve_frame(sources, objects, nominal, shape, parameters) {
+                Ok(solved) => return located_by(solved),
                 Err(failure) => failures.push(failure.to_string()),
             }
         }
@@ -221,7 +169,7 @@ pub fn locate(
         (None, _) => failures.push("there is no catalogue to solve against".into()),
     }
     for reference in references {
-        match inherit(sources, *reference, alignment) {
+        match inherit(sources, nominal, *reference, alignment) {
             Ok(mut inherited) => {
                 if !inherited.status.is_absolute() {
                     inherited.degradation =
@@ -232,56 +180,24 @@ pub fn locate(
             Err(failure) => failures.push(failure),
         }
     }
-    let plane = nominal.map(|nominal| nominal.plane);
-    let stands = if plane.is_some() { "the pointing" } else { "nothing" };
+    let pointing = nominal.map(|nominal| nominal.coordinates.clone());
+    let stands = if pointing.is_some() { "the pointing" } else { "nothing" };
     FrameAstrometry {
         history: format!("astrometry: {stands} stands: {}", failures.join("; ")),
         degradation: Some(degradation(&failures, stands)),
-        ..FrameAstrometry::not_sought(plane)
+        ..FrameAstrometry::not_sought(pointing)
     }
 }
 
-/// Solves with the distortion of the camera, where it is known: stars are matched where they would be on a perfect one. A
-/// distortion with which there is no solution is left aside.
-fn solve_with(
-    sources: &[Source],
-    objects: &[CatalogueObject],
-    nominal: &Nominal<'_>,
-    shape: (usize, usize),
-    parameters: &AstrometryParameters,
-) -> Result<FrameAstrometry, AstrometryFailure> {
-    if let Some(distortion) = nominal.distortion {
-        let moved: Vec<Source> = sources
-            .iter()
-            .map(|source| {
-                let (x, y) = distortion.undistorted(source.x, source.y);
-                Source { x, y, ..source.clone() }
-            })
-            .collect();
-        if let Ok(solution) = solve(&moved, objects, &nominal.plane, shape, parameters)
-            && let Some(coordinates) = distortion.world_coordinates(&solution.wcs)
-            && let Some(plane) = coordinates.closest_plane(shape)
-        {
-            let mut located = located_by(&solution, plane, coordinates);
-            located.history.push_str(", with the distortion of the camera");
-            return Ok(located);
-        }
-    }
-    let solution = solve(sources, objects, &nominal.plane, shape, parameters)?;
-    Ok(located_by(&solution, solution.wcs, solution.wcs.into()))
-}
-
-fn located_by(
-    solution: &AstrometricSolution,
-    plane: TangentPlane,
-    coordinates: WorldCoordinates,
-) -> FrameAstrometry {
+fn located_by(solved: SolvedFrame) -> FrameAstrometry {
+    let SolvedFrame { solution, coordinates, rms_arcsec, verdict } = solved;
+    let distortion =
+        verdict.map_or_else(String::new, |verdict| format!(", distortion: {}", verdict.word()));
     FrameAstrometry {
-        wcs: Some(plane),
-        coordinates: Some(coordinates),
+        wcs: Some(coordinates),
         status: AstrometryStatus::Solved,
         match_count: solution.matches.len(),
-        rms_arcsec: Some(solution.rms_arcsec),
+        rms_arcsec: Some(rms_arcsec),
         aligned_with: None,
         degradation: None,
         correction: Some(Correction {
@@ -290,27 +206,13 @@ fn located_by(
             log10_false: solution.log10_false,
         }),
         history: format!(
-            "astrometry: {} stars, rms {:.3} arcsec, {:.1} arcsec and {:.3} degrees from nominal",
+            "astrometry: {} stars, rms {rms_arcsec:.3} arcsec, {:.1} arcsec and {:.3} degrees from nominal{distortion}",
             solution.matches.len(),
-            solution.rms_arcsec,
             solution.offset_arcsec,
             solution.rotation_degrees
         ),
+        distortion: verdict,
     }
-}
-
-/// The distortion that a header states for its own frame (SIP).
-pub fn distortion_of(
-    header: &Header,
-    camera: &str,
-    shape: (usize, usize),
-) -> Option<CameraDistortion> {
-    let WorldCoordinates { plane, distortion: Distortion::Sip(sip) } =
-        wcs_cards::read_distorted(header).ok()?
-    else {
-        return None;
-    };
-    Some(CameraDistortion::stated(camera, shape, plane.reference_pixel, sip))
 }
 
 fn degradation(failures: &[String], stands: &str) -> Degradation {
@@ -320,33 +222,51 @@ fn degradation(failures: &[String], stands: &str) -> Degradation {
     )
 }
 
+/// The coordinates of the reference, carried over by the stars that both have. Where a camera is known to distort they are compared
+/// where a perfect one would have them.
 fn inherit(
     sources: &[Source],
+    nominal: Option<&Nominal<'_>>,
     reference: ReferenceField<'_>,
     parameters: &AlignmentParameters,
 ) -> Result<FrameAstrometry, String> {
-    let bright = |all: &[Source]| -> Vec<Source> {
-        all.iter().take(parameters.maximum_sources).cloned().collect()
+    let bright = |all: &[Source], straight: &dyn Fn(f64, f64) -> (f64, f64)| -> Vec<Source> {
+        let moved = |source: &Source| {
+            let (x, y) = straight(source.x, source.y);
+            Source { x, y, ..source.clone() }
+        };
+        all.iter().take(parameters.maximum_sources).map(moved).collect()
     };
-    let (transform, count, residual) = align(&bright(reference.sources), &bright(sources))
-        .map_err(|failure| failure.to_string())?;
+    let singular = || format!("the alignment with {} is singular", reference.name);
+    let reference_plane = reference.wcs.closest_plane(reference.shape).ok_or_else(singular)?;
+    let of_reference = UndistortedPixels::of(Some(reference.wcs), reference.shape);
+    let distortion =
+        nominal.and_then(|nominal| nominal.distortion.as_ref()).map(|known| &known.distortion);
+    let (transform, count, residual) = align(
+        &bright(reference.sources, &|x, y| of_reference.from_frame(x, y)),
+        &bright(sources, &|x, y| distortion.map_or((x, y), |known| known.undistorted(x, y))),
+    )
+    .map_err(|failure| failure.to_string())?;
     if count < parameters.minimum_matches || residual > parameters.match_radius_pixels {
         return Err(format!(
             "the alignment with {} is weak: {count} sources, residual {residual:.2} pixels",
             reference.name
         ));
     }
-    let wcs = transported(reference.wcs, &transform)
-        .ok_or_else(|| format!("the alignment with {} is singular", reference.name))?;
+    let plane = transported(&reference_plane, &transform).ok_or_else(singular)?;
+    let wcs = match distortion {
+        Some(known) => known.world_coordinates(&plane).ok_or_else(singular)?,
+        None => plane.into(),
+    };
     let status = match reference.status {
         status if status.is_absolute() => AstrometryStatus::Aligned,
         _ => AstrometryStatus::Pointing,
     };
     Ok(FrameAstrometry {
-        rms_arcsec: Some(residual * wcs.scale_arcsec()),
+        rms_arcsec: Some(residual * plane.scale_arcsec()),
         wcs: Some(wcs),
-        coordinates: Some(wcs.into()),
         correction: None,
+        distortion: None,
         status,
         match_count: count,
         aligned_with: Some(reference.name.to_owned()),
@@ -377,8 +297,8 @@ pub fn identify(
     catalogue: &[CatalogueObject],
     radius_arcsec: f64,
 ) -> Vec<Option<usize>> {
-    let scale = wcs.plane.scale_arcsec();
     let mut identity = vec![None; sources.len()];
+    let scale = sources.first().map_or(f64::NAN, |source| wcs.scale_arcsec(source.x, source.y));
     if scale.is_nan() || scale <= 0.0 {
         return identity;
     }
@@ -397,7 +317,7 @@ pub fn identify(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::{FrameKind, ObjectKind, SkyPosition, SourceFlags, UtcTime};
+    use crate::model::{ObjectKind, SkyPosition, SourceFlags};
 
     pub(crate) fn source(x: f64, y: f64, flux: f64) -> Source {
         Source {
@@ -471,6 +391,7 @@ pub(crate) mod tests {
     fn solved_then_aligned_then_the_pointing() {
         let sources = field();
         let true_wcs = wcs();
+        let true_coordinates = true_wcs.into();
         let catalogue = catalogue_of(&sources, &true_wcs);
         let mut nominal = true_wcs;
         nominal.reference_sky = nominal.reference_sky.offset_arcsec(20.0, -12.0);
@@ -482,7 +403,7 @@ pub(crate) mod tests {
             locate(
                 sources,
                 catalogue,
-                Some(Nominal { plane: nominal, distortion: None }),
+                Some(&Nominal::undistorted(nominal)),
                 (512, 512),
                 &parameters,
                 references,
@@ -491,13 +412,14 @@ pub(crate) mod tests {
         };
         let solved = all(&sources, Some(&catalogue), &[]);
         assert_eq!(solved.status, AstrometryStatus::Solved, "{solved:?}");
-        let position = solved.wcs.unwrap().pixel_to_sky(100.0, 400.0);
+        let position = solved.wcs.as_ref().unwrap().pixel_to_sky(100.0, 400.0);
         assert!(position.separation_arcsec(true_wcs.pixel_to_sky(100.0, 400.0)) < 0.05);
 
         let moved = turned(&sources);
         let reference = ReferenceField {
             name: "first",
-            wcs: &true_wcs,
+            wcs: &true_coordinates,
+            shape: (512, 512),
             status: AstrometryStatus::Solved,
             sources: &sources,
         };
@@ -506,13 +428,13 @@ pub(crate) mod tests {
         assert!(aligned.degradation.is_none());
         for (before, after) in sources.iter().zip(&moved) {
             let expected = true_wcs.pixel_to_sky(before.x, before.y);
-            let found = aligned.wcs.unwrap().pixel_to_sky(after.x, after.y);
+            let found = aligned.wcs.as_ref().unwrap().pixel_to_sky(after.x, after.y);
             assert!(found.separation_arcsec(expected) < 0.02);
         }
 
         let alone = all(&sources[..3], Some(&catalogue), &[]);
         assert_eq!(alone.status, AstrometryStatus::Pointing);
-        assert_eq!(alone.wcs, Some(nominal));
+        assert_eq!(alone.wcs, Some(nominal.into()));
         assert_eq!(alone.degradation.unwrap().code, "NOWCS");
     }
 
@@ -524,10 +446,11 @@ pub(crate) mod tests {
                 source(f64::from(number * 613 % 509), f64::from(number * 389 % 503), 900.0)
             })
             .collect();
-        let wcs = wcs();
+        let wcs = wcs().into();
         let reference = ReferenceField {
             name: "first",
             wcs: &wcs,
+            shape: (512, 512),
             status: AstrometryStatus::Solved,
             sources: &sources,
         };
@@ -541,35 +464,6 @@ pub(crate) mod tests {
             &AlignmentParameters::default(),
         );
         assert_eq!(located.status, AstrometryStatus::None, "{located:?}");
-    }
-
-    #[test]
-    fn the_pointing_serves_where_the_header_has_no_coordinates() {
-        let mut keywords = FrameKeywords {
-            kind: FrameKind::Object,
-            trigger_id: None,
-            observer: None,
-            object: None,
-            instrument: "C0".into(),
-            filter: "w".into(),
-            exposure_seconds: 10.0,
-            date_obs: UtcTime::from_unix_microseconds(0),
-            pointing: Some(SkyPosition::new(30.0, 24.0)),
-            gain_electrons: None,
-            read_noise_electrons: None,
-            saturation: None,
-            binning: 1,
-            size_pixels: (512, 512),
-            camera: Default::default(),
-        };
-        let nominal = nominal_wcs(None, &keywords, Some(0.000195), (512, 512)).unwrap();
-        assert_eq!(nominal, wcs());
-        let mut singular = wcs();
-        singular.cd = [[0.0, 0.0], [0.0, 0.0]];
-        assert_eq!(nominal_wcs(Some(singular), &keywords, Some(0.000195), (512, 512)), Some(wcs()));
-        assert_eq!(nominal_wcs(None, &keywords, None, (512, 512)), None);
-        keywords.pointing = None;
-        assert_eq!(nominal_wcs(None, &keywords, Some(0.000195), (512, 512)), None);
     }
 
     #[test]

@@ -316,7 +316,7 @@ fn write_aligned(
         .on_grid(frame, &reduced.image, &background, &context.settings.alignment)
         .map_err(|refusal| refused(refusal.to_string()))?;
     let mut header = reduced.header;
-    wcs_cards::write(&mut header, &stack.reference.wcs);
+    wcs_cards::write_distorted(&mut header, &stack.reference.wcs);
     header.history(&format!("alignment: resampled to the grid of {}", stack.reference.frame));
     write_reduced(context.store, path, &header, &image)
 }

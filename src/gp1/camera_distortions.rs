@@ -3,17 +3,20 @@
 //!
 //! No frame changes them while a night runs: what a night gives depends on its frames and on its configuration.
 
-use super::astrometry::{AstrometryStatus, plane_of};
+use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
 use super::frame_input::reduced_record;
+use super::nominal::plane_of;
+use super::reduced_file::read_measurement;
 use super::settings::InstanceSettings;
 use super::source_table::{MeasuredSource, read_sources};
 use super::workspace::{component, write_atomically};
 use crate::fits::{FitsStore, keywords::KeywordMap};
 use crate::imaging::camera_distortion::CameraDistortion;
 use crate::imaging::distortion_fit::{DistortionFitError, fit_sip};
-use crate::imaging::statistics::median_and_deviation;
+use crate::imaging::left_out::median_miss;
 use crate::imaging::wcs::{PixelSkyPair, TangentPlane};
+use crate::imaging::world_coordinates::WorldCoordinates;
 use crate::model::{FrameKeywords, ObjectKind, SourceFlags, UtcTime};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -102,8 +105,8 @@ pub fn write(directory: &Path, learned: &CameraDistortion) -> Result<PathBuf, Gp
     Ok(path)
 }
 
-/// Learns the distortion of the one camera of `frames` (reduced frames, each with its table of sources beside it) as a SIP
-/// polynomial of degree `order`. Frames that were not solved teach nothing.
+/// Learns the distortion of the one camera of `frames` (reduced frames, each with its table of sources and its quality record beside it) as a SIP
+/// polynomial of degree `order`. Of the frames themselves the headers are read. Those that were not solved teach nothing.
 ///
 /// # Errors
 /// [`Gp1Error::Input`] for frames of several cameras, none solved, stars that give no sound fit, or a distortion that stars it was not learned from do not
@@ -117,15 +120,19 @@ pub fn learn(
     let wrong = |what: String| Gp1Error::Input { module: "distortion".into(), what };
     let mut lesson: Option<Lesson> = None;
     for path in frames {
-        let image = store.read_image(path)?;
-        let shape = image.data.dim();
-        let record = reduced_record(keywords, path, &image.header, shape, "")?;
-        let status = image.header.text("WCSSTAT").unwrap_or_default();
-        let Some(plane) = plane_of(&image.header, shape)
-            .filter(|_| AstrometryStatus::from_word(&status) == AstrometryStatus::Solved)
-        else {
-            continue;
+        let beside = |ending: &str| {
+            file_beside(path, ending).ok_or_else(|| {
+                wrong(format!("{} is not named as a reduced frame is", path.display()))
+            })
         };
+        let header = store.read_header(path)?;
+        let status = header.text("WCSSTAT").unwrap_or_default();
+        if AstrometryStatus::from_word(&status) != AstrometryStatus::Solved {
+            continue;
+        }
+        let shape = read_measurement(&beside("_quality.json")?)?.shape;
+        let Some(plane) = plane_of(&header, shape) else { continue };
+        let record = reduced_record(keywords, path, &header, shape, "")?;
         let camera = camera_name(&record.keywords).to_owned();
         let lesson = lesson.get_or_insert_with(|| Lesson {
             camera: camera.clone(),
@@ -139,10 +146,7 @@ pub fn learn(
             return Err(wrong(what));
         }
         lesson.date = lesson.date.max(record.keywords.date_obs);
-        let table = sources_beside(path).ok_or_else(|| {
-            wrong(format!("{} is not named as a reduced frame is", path.display()))
-        })?;
-        lesson.add(&plane, &read_sources(store, &table)?);
+        lesson.add(&plane, &read_sources(store, &beside("_sources.fits")?)?);
     }
     let lesson = lesson.ok_or_else(|| wrong("none of the frames is solved".into()))?;
     let learned = lesson.learned(order).map_err(|error| wrong(error.to_string()))?;
@@ -150,10 +154,10 @@ pub fn learn(
     Ok(learned)
 }
 
-/// `<frame>_sources.fits` beside `<frame>_reduced.fits`.
-fn sources_beside(reduced: &Path) -> Option<PathBuf> {
+/// `<frame><ending>` beside `<frame>_reduced.fits`.
+fn file_beside(reduced: &Path, ending: &str) -> Option<PathBuf> {
     let stem = reduced.file_name()?.to_str()?.strip_suffix("_reduced.fits")?;
-    Some(reduced.with_file_name(format!("{stem}_sources.fits")))
+    Some(reduced.with_file_name(format!("{stem}{ending}")))
 }
 
 /// Stars of one camera from frames of any pointing.
@@ -203,20 +207,16 @@ impl Lesson {
                 self.stars.iter().filter(|(name, _)| second.contains(name.as_str()) == is_second);
             of_half.map(|(_, pair)| *pair).collect()
         });
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for (taught, asked) in [(&halves[0], &halves[1]), (&halves[1], &halves[0])] {
-            let fit = fit_sip(taught, self.middle(), order, CLIP_SIGMA)
-                .map_err(|error| format!("half of the stars: {error}"))?;
-            let plane = TangentPlane::fit(taught, self.middle())
-                .ok_or_else(|| "half of the stars make no plane".to_owned())?;
-            for PixelSkyPair { pixel, sky, .. } in asked {
-                let distance = |(x, y): (f64, f64)| (x - pixel.0).hypot(y - pixel.1);
-                with.extend(fit.coordinates.sky_to_pixel(*sky).ok().map(distance));
-                without.extend(plane.sky_to_pixel(*sky).map(distance));
-            }
-        }
-        let median = |distances: &[f64]| median_and_deviation(distances).map_or(0.0, |pair| pair.0);
-        let (with, without) = (median(&with), median(&without));
+        let with = median_miss(&halves, |taught: &[PixelSkyPair]| {
+            fit_sip(taught, self.middle(), order, CLIP_SIGMA)
+                .map(|fit| fit.coordinates)
+                .map_err(|error| format!("half of the stars: {error}"))
+        })?;
+        let without = median_miss(&halves, |taught: &[PixelSkyPair]| {
+            TangentPlane::fit(taught, self.middle())
+                .map(WorldCoordinates::from)
+                .ok_or_else(|| "half of the stars make no plane".to_owned())
+        })?;
         if with < (1.0 - LEAST_GAIN) * without {
             return Ok(());
         }
@@ -236,13 +236,13 @@ impl Lesson {
 
 #[cfg(test)]
 mod tests {
-    use super::super::astrometry::{Nominal, locate, tests::source};
+    use super::super::astrometry::{locate, tests::source};
+    use super::super::nominal::Nominal;
     use super::super::settings::{AlignmentParameters, Steps};
     use super::super::source_table::IdentifiedObject;
     use super::*;
     use crate::imaging::astrometry::AstrometryParameters;
     use crate::imaging::distortion_fit::tests::{camera, stars};
-    use crate::imaging::world_coordinates::WorldCoordinates;
     use crate::model::{CatalogueObject, SkyPosition};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -310,16 +310,19 @@ mod tests {
         let mut plane = truth.closest_plane(SHAPE).unwrap();
         plane.reference_sky = plane.reference_sky.offset_arcsec(15.0, -20.0);
         let worst = |distortion: Option<&CameraDistortion>| {
-            let located = locate(
-                &sources,
-                Some(&catalogue),
-                Some(Nominal { plane, distortion }),
-                SHAPE,
-                &AstrometryParameters::default(),
-                &[],
-                &AlignmentParameters::default(),
-            );
-            let found = located.coordinates.unwrap();
+            let located =
+                locate(
+                    &sources,
+                    Some(&catalogue),
+                    Some(&distortion.map_or(Nominal::undistorted(plane), |known| {
+                        Nominal::learned(plane, known)
+                    })),
+                    SHAPE,
+                    &AstrometryParameters::default(),
+                    &[],
+                    &AlignmentParameters::default(),
+                );
+            let found = located.wcs.unwrap();
             let corners = [(0.0, 0.0), (2047.0, 0.0), (0.0, 2047.0), (2047.0, 2047.0)];
             let errors = corners
                 .map(|(x, y)| found.pixel_to_sky(x, y).separation_arcsec(truth.pixel_to_sky(x, y)));

@@ -2,7 +2,8 @@
 
 use crate::imaging::{
     CalibratedImage, aperture::measure_star, background::Background,
-    growth_curve::ApertureCorrection, star_profile::StarProfile, wcs::TangentPlane,
+    growth_curve::ApertureCorrection, star_profile::StarProfile,
+    world_coordinates::WorldCoordinates,
 };
 use crate::model::{SkyPosition, Source};
 
@@ -12,7 +13,7 @@ pub struct ForcedField<'a> {
     pub image: &'a CalibratedImage,
     pub background: &'a Background,
     pub sources: &'a [Source],
-    pub wcs: &'a TangentPlane,
+    pub wcs: &'a WorldCoordinates,
     pub fwhm_pixels: Option<f64>,
     pub aperture_radius_pixels: f64,
     pub response: FieldResponse,
@@ -71,7 +72,7 @@ pub fn measure_places(
     places
         .iter()
         .map(|place| {
-            let (x, y) = field.wcs.sky_to_pixel(*place)?;
+            let (x, y) = field.wcs.sky_to_pixel(*place).ok()?;
             let sum = measure_star(field.image, field.background, (x, y), radius, &profile)?;
             let share = field.response.at(x, y);
             let own = sum.flux_electrons.max(0.0);

@@ -1,12 +1,12 @@
 //! One frame through the enabled modules, from the raw file to the files of the workspace.
 
-use super::astrometry::{self, FrameAstrometry, Nominal, ReferenceField};
-use super::camera_distortions::camera_name;
+use super::astrometry::{self, FrameAstrometry, ReferenceField};
 use super::contamination::mask_contamination;
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
 use super::frame_scale::{BandChoice, as_the_frame_sees};
 use super::masters_in_force::MastersInForce;
+use super::nominal::Nominal;
 use super::photometry::{self, CalibratingCatalogue, FramePhotometry};
 use super::reduced_file::{FrameMeasurement, set_quality_cards, write_measurement, write_reduced};
 use super::reduction::{
@@ -26,7 +26,6 @@ use crate::model::{
     CatalogueAnswer, Degradation, FrameIdentity, FrameKeywords, FrameQuality, Source,
 };
 use crate::progress;
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -189,44 +188,41 @@ pub fn measure_calibrated(
         frame;
     let (settings, image) = (context.settings, &image);
     let mut timer = StepTimer::new(&raw.identity.name);
-    let nominal = astrometry::nominal_wcs(
-        astrometry::plane_of(&header, image.shape()),
+    let nominal = Nominal::of(
+        &header,
         raw.keywords,
         settings.reduction.pixel_scale_degrees,
         image.shape(),
+        settings.distortion_of(raw.keywords, image.shape()),
     );
     let field = settings.steps.findstars.then(|| find_stars(image, &settings.findstars));
     timer.done("findstars");
     let empty: &[Source] = &[];
     let sources = field.as_ref().map_or(empty, |field| field.detections.sources.as_slice());
     let answer = match &nominal {
-        Some(wcs) if settings.steps.astrometry => {
+        Some(Nominal { plane, .. }) if settings.steps.astrometry => {
             let (rows, columns) = image.shape();
-            let centre = wcs.pixel_to_sky(columns as f64 / 2.0, rows as f64 / 2.0);
+            let centre = plane.pixel_to_sky(columns as f64 / 2.0, rows as f64 / 2.0);
             let spare = settings.astrometry.maximum_offset_arcsec;
-            let radius = astrometry::cone_radius_degrees(wcs, image.shape(), spare);
+            let scale = plane.scale_arcsec();
+            let radius = astrometry::cone_radius_degrees(scale, image.shape(), spare);
             context.catalogue.cone_at(centre, radius, raw.keywords.mid_exposure())
         }
         _ => CatalogueAnswer::Unavailable { reason: "the place of the frame is unknown".into() },
     };
-    let distortion =
-        settings.distortion_of(raw.keywords, image.shape()).map(Cow::Borrowed).or_else(|| {
-            let camera = camera_name(raw.keywords);
-            astrometry::distortion_of(&header, camera, image.shape()).map(Cow::Owned)
-        });
     let located = if settings.steps.astrometry && field.is_some() {
         let objects = (!answer.objects().is_empty()).then(|| answer.objects());
         astrometry::locate(
             sources,
             objects,
-            nominal.map(|plane| Nominal { plane, distortion: distortion.as_deref() }),
+            nominal.as_ref(),
             image.shape(),
             &settings.astrometry,
             references,
             &settings.alignment,
         )
     } else {
-        FrameAstrometry::not_sought(nominal)
+        FrameAstrometry::not_sought(nominal.map(|nominal| nominal.coordinates))
     };
     timer.done("astrometry");
     if settings.steps.astrometry
@@ -237,7 +233,7 @@ pub fn measure_calibrated(
     degradations.extend(located.degradation.clone());
     history.push(located.history.clone());
 
-    let identity = match &located.coordinates {
+    let identity = match &located.wcs {
         Some(wcs) if located.status.is_absolute() => astrometry::identify(
             sources,
             wcs,
@@ -254,7 +250,11 @@ pub fn measure_calibrated(
             image,
             field,
             raw.keywords.exposure_seconds,
-            located.wcs.as_ref().filter(|_| located.status.is_absolute()),
+            located
+                .wcs
+                .as_ref()
+                .filter(|_| located.status.is_absolute())
+                .map(|wcs| wcs.central_scale_arcsec(image.shape())),
             CalibratingCatalogue { objects: answer.objects(), choice: choice.as_ref() },
             &identity,
             &settings.photometry,
@@ -318,7 +318,7 @@ pub fn measure_calibrated(
         .and_then(|photometry| photometry.zero_point)
         .map(|zero| (zero.value, zero.error));
     let scales = TableScales {
-        wcs: located.coordinates.as_ref(),
+        wcs: located.wcs.as_ref(),
         zero_point,
         aperture: measurement.aperture_correction.as_ref(),
         exposure_seconds: raw.keywords.exposure_seconds,
@@ -384,13 +384,13 @@ fn photometry_line(photometry: &FramePhotometry) -> String {
 
 /// The cards of the image that say what a table is of; its own coordinates are columns.
 pub(super) fn table_header(header: &Header) -> Header {
-    const COPIED: [&str; 46] = [
-        "WCSOFFS", "WCSTURN", "WCSFALSE", "TRGID", "OBSERVER", "OBJECT", "INSTRUME", "TELESCOP",
-        "ORIGIN", "FILTER", "EXPTIME", "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR", "WCSRMS",
-        "NSOURCES", "FWHM", "SKYLEVEL", "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR", "ZPSCAT",
-        "ZPNSTAR", "LIMMAG", "RAWNAME", "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR", "APSHARE",
-        "MAGSYS", "ZPBAND", "ZPINTR", "COLTERM", "COLTERR", "COLOUR", "COLREF", "COLFIT", "APCORR",
-        "APCERR", "APCNSTAR", "APCREACH", "APCVAR", "ZPTOTAL",
+    const COPIED: [&str; 47] = [
+        "WCSDIST", "WCSOFFS", "WCSTURN", "WCSFALSE", "TRGID", "OBSERVER", "OBJECT", "INSTRUME",
+        "TELESCOP", "ORIGIN", "FILTER", "EXPTIME", "DATE-OBS", "MJD-OBS", "WCSSTAT", "WCSNSTAR",
+        "WCSRMS", "NSOURCES", "FWHM", "SKYLEVEL", "SKYNOISE", "APRADIUS", "ZPMAG", "ZPERR",
+        "ZPSCAT", "ZPNSTAR", "LIMMAG", "RAWNAME", "PSFFWHM", "PSFBETA", "PSFELONG", "PSFNSTAR",
+        "APSHARE", "MAGSYS", "ZPBAND", "ZPINTR", "COLTERM", "COLTERR", "COLOUR", "COLREF",
+        "COLFIT", "APCORR", "APCERR", "APCNSTAR", "APCREACH", "APCVAR", "ZPTOTAL",
     ];
     let cards = header.cards.iter().filter(|card| COPIED.contains(&card.keyword.as_str()));
     Header { cards: cards.cloned().collect() }

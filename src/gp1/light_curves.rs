@@ -97,7 +97,9 @@ pub fn measure(
     let chosen = frames_to_read(frames, PIXELS_PER_DEADLINE);
     for &index in &chosen {
         let Some(frame) = frames.get(index) else { continue };
-        let (Some(wcs), Some(zero_point)) = (frame.wcs, frame.zero_point) else { continue };
+        let (Some(wcs), Some(zero_point)) = (frame.wcs.as_ref(), frame.zero_point) else {
+            continue;
+        };
         if sky.is_catalogued && !frame.status.is_absolute() {
             continue;
         }
@@ -114,7 +116,7 @@ pub fn measure(
             image: &reduced.image,
             background: &background,
             sources: &bare,
-            wcs: &wcs,
+            wcs,
             fwhm_pixels: frame.fwhm_pixels(),
             aperture_radius_pixels: frame.measurement.aperture_radius_pixels,
             response: frame.response(),

@@ -11,7 +11,7 @@ use super::relative_zero_point::RelativeZeroPoint;
 use super::source_table::{MeasuredSource, read_sources};
 use super::workspace::FramePaths;
 use crate::fits::FitsStore;
-use crate::imaging::wcs::TangentPlane;
+use crate::imaging::world_coordinates::WorldCoordinates;
 use crate::model::{
     FrameCalibration, FrameRecord, FrameUse, MagnitudeScale, SkyPosition, Source, UtcTime,
 };
@@ -23,7 +23,8 @@ pub const INSTRUMENTAL_ZERO_POINT: f64 = 25.0;
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownField {
     name: String,
-    wcs: TangentPlane,
+    wcs: WorldCoordinates,
+    shape: (usize, usize),
     status: AstrometryStatus,
     sources: Vec<Source>,
 }
@@ -33,7 +34,8 @@ impl KnownField {
     pub fn of(frame: &MeasuredFrame) -> Option<Self> {
         Some(Self {
             name: frame.name().to_owned(),
-            wcs: frame.wcs?,
+            wcs: frame.wcs.clone()?,
+            shape: frame.measurement.shape,
             status: frame.status,
             sources: frame.bare_sources(),
         })
@@ -45,8 +47,8 @@ impl KnownField {
     }
 
     pub fn as_reference(&self) -> ReferenceField<'_> {
-        let Self { name, wcs, status, sources } = self;
-        ReferenceField { name, wcs, status: *status, sources }
+        let Self { name, wcs, shape, status, sources } = self;
+        ReferenceField { name, wcs, shape: *shape, status: *status, sources }
     }
 }
 
@@ -57,7 +59,7 @@ pub struct MeasuredFrame {
     pub paths: FramePaths,
     pub measurement: FrameMeasurement,
     pub status: AstrometryStatus,
-    pub wcs: Option<TangentPlane>,
+    pub wcs: Option<WorldCoordinates>,
     pub telescope: String,
     /// Brightest first.
     pub sources: Vec<MeasuredSource>,
@@ -91,7 +93,7 @@ impl MeasuredFrame {
             record: record.clone(),
             paths: paths.clone(),
             status: AstrometryStatus::from_word(&measurement.quality.astrometry),
-            wcs: reduced.wcs,
+            wcs: reduced.wcs.clone(),
             telescope: reduced.header.text("TELESCOP").unwrap_or_default(),
             sources,
             zero_point,
@@ -176,7 +178,7 @@ impl MeasuredFrame {
 
     /// Whether a position is on the frame, at least `margin_pixels` from its edge; with its pixel.
     pub fn pixel_of(&self, position: SkyPosition, margin_pixels: f64) -> Option<(f64, f64)> {
-        let (x, y) = self.wcs.as_ref()?.sky_to_pixel(position)?;
+        let (x, y) = self.wcs.as_ref()?.sky_to_pixel(position).ok()?;
         let (rows, columns) = self.measurement.shape;
         let inside = |value: f64, size: usize| {
             value >= margin_pixels && value <= size as f64 - 1.0 - margin_pixels

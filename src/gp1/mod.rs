@@ -14,6 +14,9 @@ pub mod camera_distortions;
 pub mod candidate_table;
 pub mod candidates;
 mod contamination;
+pub mod distorted_solution;
+#[cfg(test)]
+mod distorted_tests;
 pub mod error;
 pub mod failed_analysis;
 pub mod findstars;
@@ -35,6 +38,7 @@ mod minor_planets;
 pub mod named_masters;
 pub mod night_masters;
 pub mod noise_floor;
+pub mod nominal;
 pub mod photometry;
 pub mod pipeline;
 #[cfg(test)]
@@ -55,6 +59,8 @@ pub mod router;
 pub mod sections;
 pub mod settings;
 mod settings_from_config;
+#[cfg(test)]
+mod solved_frames_tests;
 pub mod source_table;
 pub mod stacking;
 #[cfg(test)]

@@ -8,7 +8,6 @@ use crate::imaging::{
     colour_term::{ColouredStar, fit_with_colour, fit_with_given_term},
     empty_apertures::aperture_noise,
     statistics::median_and_deviation,
-    wcs::TangentPlane,
     zero_point::{CalibrationStar, ZeroPoint, fit},
 };
 use crate::model::{CatalogueObject, MagnitudeScale, ObjectKind, SourceFlags};
@@ -57,12 +56,13 @@ pub struct CalibratingCatalogue<'a> {
     pub choice: Option<&'a BandChoice>,
 }
 
-/// Measures the magnitude scale of a frame. `identity` gives for each source its catalogue object.
+/// Measures the magnitude scale of a frame. `identity` gives for each source its catalogue object; without a scale, arcseconds per pixel,
+/// nothing is compared with the catalogue.
 pub fn calibrate(
     image: &CalibratedImage,
     field: &StarField,
     exposure_seconds: f64,
-    wcs: Option<&TangentPlane>,
+    scale_arcsec: Option<f64>,
     catalogue: CalibratingCatalogue<'_>,
     identity: &[Option<usize>],
     parameters: &PhotometryParameters,
@@ -70,8 +70,8 @@ pub fn calibrate(
     let sources = &field.detections.sources;
     let aperture_radius_pixels = field.detections.aperture_radius_pixels;
     let noise = aperture_noise(image, &field.background, sources, aperture_radius_pixels).electrons;
-    let calibrated = wcs.filter(|_| exposure_seconds > 0.0).and_then(|wcs| {
-        let neighbour_arcsec = NEIGHBOUR_RADII * aperture_radius_pixels * wcs.scale_arcsec();
+    let calibrated = scale_arcsec.filter(|_| exposure_seconds > 0.0).and_then(|scale_arcsec| {
+        let neighbour_arcsec = NEIGHBOUR_RADII * aperture_radius_pixels * scale_arcsec;
         let stars: Vec<(&CatalogueObject, (f64, f64))> = sources
             .iter()
             .zip(identity)
@@ -207,6 +207,7 @@ pub fn magnitude(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imaging::wcs::TangentPlane;
     use crate::imaging::{Image, Mask, background::Background, detection::Detections};
     use crate::model::{
         BandMagnitude, CatalogueBand, FilterRules, MagnitudeSystem, SkyPosition, Source,
@@ -318,7 +319,7 @@ mod tests {
             dropped_count: 0,
         };
         let field = StarField { background, detections, point_spread: None, aperture: None };
-        calibrate(&image, &field, 60.0, Some(&wcs), catalogue, &identity, &parameters)
+        calibrate(&image, &field, 60.0, Some(wcs.scale_arcsec()), catalogue, &identity, &parameters)
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The files of a reduced frame: `<frame>_reduced.fits` (electrons, VARIANCE, MASK) and `<frame>_quality.json`.
 
-use super::astrometry::{AstrometryStatus, plane_of};
+use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
+use super::nominal::coordinates_of;
 use super::workspace::{replace_unsynced, write_atomically};
 use crate::fits::{FitsImage, FitsStore, Header, NewPlane, wcs_cards};
-use crate::imaging::{CalibratedImage, growth_curve::ApertureCorrection, wcs::TangentPlane};
+use crate::imaging::{
+    CalibratedImage, growth_curve::ApertureCorrection, world_coordinates::WorldCoordinates,
+};
 use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality, MagnitudeScale};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -45,7 +48,7 @@ impl FrameMeasurement {
 pub struct ReducedFrame {
     pub header: Header,
     pub image: CalibratedImage,
-    pub wcs: Option<TangentPlane>,
+    pub wcs: Option<WorldCoordinates>,
 }
 
 /// Writes the three planes. `header` holds what the raw frame's did; coordinates and measurements are put in.
@@ -102,7 +105,7 @@ pub fn read_reduced(store: &dyn FitsStore, path: &Path) -> Result<ReducedFrame, 
     }
     let wcs = match status_of(&primary.header) {
         AstrometryStatus::None => None,
-        _ => plane_of(&primary.header, primary.data.dim()),
+        _ => coordinates_of(&primary.header),
     };
     let image = CalibratedImage { data: primary.data, variance, mask };
     Ok(ReducedFrame { header: primary.header, image, wcs })
@@ -142,11 +145,11 @@ pub fn read_measurement(path: &Path) -> Result<FrameMeasurement, Gp1Error> {
 /// Puts coordinates and measurements into the header of a reduced frame or of its source table.
 pub fn set_quality_cards(
     header: &mut Header,
-    wcs: Option<&TangentPlane>,
+    wcs: Option<&WorldCoordinates>,
     measurement: &FrameMeasurement,
 ) {
     if let Some(wcs) = wcs {
-        wcs_cards::write(header, wcs);
+        wcs_cards::write_distorted(header, wcs);
     }
     let quality = &measurement.quality;
     header.set("WCSSTAT", quality.astrometry.as_str(), "solved, aligned, pointing or none");
@@ -226,6 +229,7 @@ fn status_of(header: &Header) -> AstrometryStatus {
 pub(crate) mod tests {
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
+    use crate::imaging::wcs::TangentPlane;
     use crate::imaging::{Image, Mask};
     use crate::model::{Degradation, SkyPosition};
 
@@ -275,6 +279,7 @@ pub(crate) mod tests {
         wcs.cd[0][1] = 1.234567890123e-7;
         let mut header = Header::new();
         header.set("TRGID", 929744i64, "");
+        let wcs = WorldCoordinates::from(wcs);
         set_quality_cards(&mut header, Some(&wcs), &measurement("f"));
         write_reduced(&Cfitsio, &path, &header, &image).unwrap();
         let read = read_reduced(&Cfitsio, &path).unwrap();

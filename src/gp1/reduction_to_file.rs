@@ -1,12 +1,13 @@
 //! Reduction from file to file in one pass: rows are decoded, reduced and written while they are in the cache.
 
-use super::astrometry::{self, FrameAstrometry};
+use super::astrometry::FrameAstrometry;
 use super::error::Gp1Error;
 use super::frame_steps::{
     RawFrame, StepContext, StepTimer, describe, measurement_of, reduction_parameters,
     sky_statistics, sky_step, table_header, too_few_good_pixels,
 };
 use super::masters_in_force::MastersInForce;
+use super::nominal::Nominal;
 use super::reduced_file::{FrameMeasurement, extensions, write_measurement};
 use super::reduction::{ReductionPlan, good_fraction, surveyed_saturation};
 use super::sections::is_whole;
@@ -42,13 +43,14 @@ pub fn reduce_to_file(
     let plan = ReductionPlan::new(shape, saturation, raw.keywords, masters, &parameters);
     let reducer = RowReducer::new(&plan.inputs(rows))
         .map_err(|source| Gp1Error::Calibration { path: raw.path.to_owned(), source })?;
-    let plane = astrometry::nominal_wcs(
-        astrometry::plane_of(rows.header(), shape),
+    let nominal = Nominal::of(
+        rows.header(),
         raw.keywords,
         settings.reduction.pixel_scale_degrees,
         shape,
+        settings.distortion_of(raw.keywords, shape),
     );
-    let located = FrameAstrometry::not_sought(plane);
+    let located = FrameAstrometry::not_sought(nominal.map(|nominal| nominal.coordinates));
     let history: Vec<String> = plan.history.iter().chain([&located.history]).cloned().collect();
     let described = |sky: (f64, f64)| {
         let measurement = measurement_of(
@@ -121,7 +123,7 @@ pub fn reduce_to_file(
         what: "the frame was not described".to_owned(),
     })?;
     let scales = TableScales {
-        wcs: located.coordinates.as_ref(),
+        wcs: located.wcs.as_ref(),
         zero_point: None,
         aperture: None,
         exposure_seconds: raw.keywords.exposure_seconds,

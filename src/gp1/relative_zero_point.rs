@@ -67,7 +67,7 @@ pub fn relative_zero_point(
         .filter_map(|index| frame.sources.get(*index))
         .map(|each| {
             let sky = wcs.pixel_to_sky(each.source.x, each.source.y);
-            reference_wcs.sky_to_pixel(sky).unwrap_or((f64::MAX, f64::MAX))
+            reference_wcs.sky_to_pixel(sky).unwrap_or((f64::INFINITY, f64::INFINITY))
         })
         .collect();
     let stars: Vec<(CalibrationStar, (f64, f64))> =

@@ -16,7 +16,7 @@ use crate::imaging::{astrometry::match_nearest, statistics::median_and_deviation
 use crate::model::{SourceFlags, UtcTime};
 use std::path::{Path, PathBuf};
 
-fn data(name: &str) -> Option<PathBuf> {
+pub(super) fn data(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("GIC_TEST_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
         PathBuf::from,
@@ -30,7 +30,7 @@ fn data(name: &str) -> Option<PathBuf> {
 }
 
 /// All frames of a directory, reduced and measured; in the order of time.
-fn series(directory: &Path) -> Vec<MeasuredFrame> {
+pub(super) fn series(directory: &Path) -> Vec<MeasuredFrame> {
     series_of(directory, |_| true)
 }
 
@@ -111,12 +111,14 @@ struct Star {
 /// Stars that are whole and unsaturated on at least three quarters of the frames.
 fn stars(frames: &[MeasuredFrame]) -> Vec<Star> {
     let reference = &frames[0];
-    let reference_wcs = reference.wcs.unwrap();
+    let reference_wcs = reference.wcs.as_ref().unwrap();
     let places: Vec<(f64, f64)> =
         reference.sources.iter().map(|each| (each.source.x, each.source.y)).collect();
     let mut curves: Vec<Vec<(f64, f64)>> = vec![Vec::new(); places.len()];
     for frame in frames {
-        let (Some(wcs), Some((zero_point, _))) = (frame.wcs, frame.zero_point) else { continue };
+        let (Some(wcs), Some((zero_point, _))) = (frame.wcs.as_ref(), frame.zero_point) else {
+            continue;
+        };
         assert!(frame.shares_sky_with(reference), "{} is of another field", frame.name());
         let own: Vec<(f64, f64)> = frame
             .sources

@@ -86,7 +86,7 @@ pub fn write_cutouts(
 }
 
 fn pixel_on(view: &StackView<'_>, position: SkyPosition) -> Option<(f64, f64)> {
-    let (x, y) = view.stack.reference.wcs.sky_to_pixel(position)?;
+    let (x, y) = view.stack.reference.wcs.sky_to_pixel(position).ok()?;
     let (rows, columns) = view.image.shape();
     let inside = x >= 0.0 && y >= 0.0 && x <= columns as f64 - 1.0 && y <= rows as f64 - 1.0;
     let (column, row) = (x.round().max(0.0) as usize, y.round().max(0.0) as usize);

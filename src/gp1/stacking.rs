@@ -10,7 +10,8 @@ use crate::imaging::{
     background::Background,
     resample::lanczos3,
     stack::{RunningStack, StackInput},
-    wcs::TangentPlane,
+    undistorted_pixels::UndistortedPixels,
+    world_coordinates::WorldCoordinates,
 };
 use crate::model::{FilterRules, FrameIdentity, MagnitudeScale, Source, UtcTime};
 use std::collections::BTreeMap;
@@ -142,7 +143,8 @@ impl StackRefusal {
 #[derive(Debug, Clone)]
 pub struct StackReference {
     pub frame: String,
-    pub wcs: TangentPlane,
+    /// With the distortion of its camera: the stack has it too.
+    pub wcs: WorldCoordinates,
     pub is_absolute: bool,
     /// Field of the frame, where it is not tied to the sky.
     pub field: Option<String>,
@@ -175,7 +177,7 @@ impl FilterStack {
         frame: &MeasuredFrame,
         parameters: &StackingParameters,
     ) -> Result<Self, StackRefusal> {
-        let wcs = frame.wcs.ok_or(StackRefusal::NoCoordinates)?;
+        let wcs = frame.wcs.clone().ok_or(StackRefusal::NoCoordinates)?;
         let (zero_point, zero_point_error) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
         check_sources(frame, parameters)?;
         let shape = frame.measurement.shape;
@@ -273,7 +275,7 @@ impl FilterStack {
         header.set("ZPERR", reference.zero_point_error, "[mag] its standard error");
         header.set("REFFRAME", reference.frame.as_str(), "frame that gives grid and scale");
         header.set("BUNIT", "electron", "unit of the pixels");
-        wcs_cards::write(&mut header, &reference.wcs);
+        wcs_cards::write_distorted(&mut header, &reference.wcs);
         for name in &self.stacked {
             header.history(&format!("stacking: {name}"));
         }
@@ -292,32 +294,37 @@ impl FilterStack {
         check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
         let mut flat = image.clone();
         background.level.subtract_from(&mut flat.data);
-        let area_ratio = match &frame.wcs {
-            Some(wcs) => (self.reference.wcs.scale_arcsec() / wcs.scale_arcsec()).powi(2),
-            None => 1.0,
-        };
-        Ok(lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y), area_ratio))
+        Ok(lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y)))
     }
 
-    /// From the grid to the frame: by coordinates where both are tied to the sky, else by the pattern of the stars.
-    fn to_input(
-        &self,
-        frame: &MeasuredFrame,
+    /// From the grid to the frame: by coordinates where both are tied to the sky, else by the pattern of the stars, where a camera
+    /// without distortion would have them.
+    fn to_input<'a>(
+        &'a self,
+        frame: &'a MeasuredFrame,
         alignment: &AlignmentParameters,
-    ) -> Result<GridMap, StackRefusal> {
+    ) -> Result<GridMap<'a>, StackRefusal> {
         if frame.name() == self.reference.frame {
-            return Ok(GridMap::Pixels(AffineTransform::IDENTITY));
+            return Ok(GridMap::Same);
         }
         if self.reference.is_absolute && frame.status.is_absolute() {
-            let wcs = frame.wcs.ok_or(StackRefusal::NoCoordinates)?;
-            return Ok(GridMap::Sky { grid: self.reference.wcs, frame: wcs });
+            let frame = frame.wcs.as_ref().ok_or(StackRefusal::NoCoordinates)?;
+            return Ok(GridMap::Sky { grid: &self.reference.wcs, frame });
         }
-        let limit = |sources: &[Source]| -> Vec<Source> {
-            sources.iter().take(alignment.maximum_sources).cloned().collect()
+        let grid_pixels = UndistortedPixels::of(Some(&self.reference.wcs), self.reference.shape);
+        let frame_pixels = UndistortedPixels::of(frame.wcs.as_ref(), frame.measurement.shape);
+        let limit = |sources: &[Source], pixels: &UndistortedPixels| -> Vec<Source> {
+            let moved = |source: &Source| {
+                let (x, y) = pixels.from_frame(source.x, source.y);
+                Source { x, y, ..source.clone() }
+            };
+            sources.iter().take(alignment.maximum_sources).map(moved).collect()
         };
-        let (transform, count, residual) =
-            align(&limit(&self.reference.sources), &limit(&frame.bare_sources()))
-                .map_err(|failure| StackRefusal::Misaligned(failure.to_string()))?;
+        let (transform, count, residual) = align(
+            &limit(&self.reference.sources, &grid_pixels),
+            &limit(&frame.bare_sources(), &frame_pixels),
+        )
+        .map_err(|failure| StackRefusal::Misaligned(failure.to_string()))?;
         if count < alignment.minimum_matches || residual > alignment.match_radius_pixels {
             return Err(StackRefusal::Misaligned(format!(
                 "it fits {} by {count} sources only, residual {residual:.2} pixels",
@@ -327,25 +334,40 @@ impl FilterStack {
         let inverse = transform
             .inverse()
             .ok_or_else(|| StackRefusal::Misaligned("the alignment is singular".into()))?;
-        Ok(GridMap::Pixels(inverse))
+        let map = StarMap { grid: grid_pixels, transform: inverse, frame: frame_pixels };
+        Ok(GridMap::Stars(Box::new(map)))
     }
 }
 
 /// Takes a pixel of the grid to one of the frame.
-#[derive(Debug, Clone, Copy)]
-enum GridMap {
-    Sky { grid: TangentPlane, frame: TangentPlane },
-    Pixels(AffineTransform),
+#[derive(Debug, Clone)]
+enum GridMap<'a> {
+    Same,
+    Sky { grid: &'a WorldCoordinates, frame: &'a WorldCoordinates },
+    Stars(Box<StarMap>),
 }
 
-impl GridMap {
+/// By the pattern of the stars, between pixels without distortion.
+#[derive(Debug, Clone)]
+struct StarMap {
+    grid: UndistortedPixels,
+    transform: AffineTransform,
+    frame: UndistortedPixels,
+}
+
+impl GridMap<'_> {
+    /// Not finite where the sky has no pixel of the frame.
     fn apply(&self, x: f64, y: f64) -> (f64, f64) {
         match self {
-            // Far outside any frame where the sky is behind the tangent plane.
+            Self::Same => (x, y),
             Self::Sky { grid, frame } => {
-                frame.sky_to_pixel(grid.pixel_to_sky(x, y)).unwrap_or((-1e9, -1e9))
+                frame.sky_to_pixel(grid.pixel_to_sky(x, y)).unwrap_or((f64::NAN, f64::NAN))
             }
-            Self::Pixels(transform) => transform.apply(x, y),
+            Self::Stars(map) => {
+                let (x, y) = map.grid.from_frame(x, y);
+                let (x, y) = map.transform.apply(x, y);
+                map.frame.to_frame(x, y)
+            }
         }
     }
 }
@@ -362,7 +384,7 @@ fn check_sources(
 }
 
 fn check_overlap(
-    map: &GridMap,
+    map: &GridMap<'_>,
     grid: (usize, usize),
     frame: (usize, usize),
 ) -> Result<(), StackRefusal> {

@@ -3,7 +3,7 @@
 use super::frame_scale::FieldCatalogue;
 use super::measured_frame::MeasuredFrame;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
-use crate::imaging::{astrometry::match_nearest, wcs::TangentPlane};
+use crate::imaging::{astrometry::match_nearest, world_coordinates::WorldCoordinates};
 use crate::model::{CatalogueObject, SkyPosition, Source, SourceFlags};
 
 /// Least excess over the catalogue, as a share of the catalogued flux, for a known object to be a candidate.
@@ -138,7 +138,8 @@ pub fn follow(
             unexplained.iter().zip(&positions).zip(taken)
         {
             let Some(measured) = frame.sources.get(*source) else { continue };
-            let own = measured.source.position_error_pixels * wcs.scale_arcsec();
+            let scale = wcs.scale_arcsec(measured.source.x, measured.source.y);
+            let own = measured.source.position_error_pixels * scale;
             let error = if own.is_finite() { own } else { rules.association_radius_arcsec }
                 .hypot(rules.astrometry_floor_arcsec);
             let detection = TrackDetection {
@@ -180,7 +181,7 @@ fn search_radius(rules: &TrackRules) -> f64 {
 #[derive(Debug, Clone, Copy)]
 pub struct FieldSources<'a> {
     pub sources: &'a [Source],
-    pub wcs: &'a TangentPlane,
+    pub wcs: &'a WorldCoordinates,
     pub fwhm_pixels: Option<f64>,
     /// Value and error.
     pub zero_point: Option<(f64, f64)>,
@@ -194,15 +195,15 @@ pub fn unexplained_sources(
     catalogue: &[CatalogueObject],
     rules: &TrackRules,
 ) -> Vec<(usize, Option<usize>)> {
-    let scale = field.wcs.scale_arcsec();
     let on_image = CatalogueOnImage::new(field.wcs, catalogue);
-    let match_pixels = rules.catalogue_match_radius_arcsec / scale;
-    let blend_pixels = match_pixels.max(BLEND_WIDTHS * field.fwhm_pixels.unwrap_or(0.0));
     field
         .sources
         .iter()
         .enumerate()
         .filter_map(|(index, source)| {
+            let scale = field.wcs.scale_arcsec(source.x, source.y);
+            let match_pixels = rules.catalogue_match_radius_arcsec / scale;
+            let blend_pixels = match_pixels.max(BLEND_WIDTHS * field.fwhm_pixels.unwrap_or(0.0));
             let (nearest, light) = on_image.around(source.x, source.y, blend_pixels);
             let Some((object, _)) = nearest.filter(|(_, distance)| *distance <= match_pixels)
             else {
@@ -230,12 +231,12 @@ struct CatalogueOnImage {
 }
 
 impl CatalogueOnImage {
-    fn new(wcs: &TangentPlane, catalogue: &[CatalogueObject]) -> Self {
+    fn new(wcs: &WorldCoordinates, catalogue: &[CatalogueObject]) -> Self {
         let mut objects: Vec<(f64, f64, usize, f64)> = catalogue
             .iter()
             .enumerate()
             .filter_map(|(index, object)| {
-                let (x, y) = wcs.sky_to_pixel(object.position)?;
+                let (x, y) = wcs.sky_to_pixel(object.position).ok()?;
                 Some((y, x, index, 10f64.powf(-0.4 * object.magnitude)))
             })
             .collect();

@@ -1,14 +1,20 @@
 //! The distortion of a camera as it was learned from stars, remembered between nights.
 
-use super::distortion_fit::DistortionFit;
+use super::distortion_fit::{DistortionFit, ORDERS, fit_sip};
 use super::sip::SipDistortion;
 use super::wcs::{PixelSkyPair, TangentPlane};
 use super::world_coordinates::{Distortion, WorldCoordinates};
-use crate::model::UtcTime;
+use crate::model::{SkyPosition, UtcTime};
 use serde::{Deserialize, Serialize};
 
 /// Places per side at which a plane is compared with itself about another reference.
 const GRID: usize = 5;
+/// Places per side of the frame at which a stated distortion is made one of SIP, …
+const STATED_GRID: usize = 24;
+/// … by the lowest degree that comes so near to it everywhere, pixels, …
+const STATED_TOLERANCE: f64 = 1e-3;
+/// … or by the highest if it comes so near.
+const LARGEST_STATED_ERROR: f64 = 0.02;
 
 /// What the optics of one camera do to positions on its detector. It turns and moves with the camera, so that it holds for every
 /// pointing; a frame of another size (binned, or a part of the detector) is not its own.
@@ -65,23 +71,28 @@ impl CameraDistortion {
         })
     }
 
-    /// What the header of a frame says of its own distortion: resting on no stars that are known.
+    /// What the header of a frame says of its own distortion: resting on no stars that are known. `None` where it says nothing, and
+    /// for a TPV that no polynomial of SIP follows over the frame to a fiftieth of a pixel.
     pub fn stated(
         camera: &str,
         shape: (usize, usize),
-        reference_pixel: (f64, f64),
-        sip: SipDistortion,
-    ) -> Self {
-        Self {
+        coordinates: &WorldCoordinates,
+    ) -> Option<Self> {
+        let (reference_pixel, sip, rms_pixels) = match &coordinates.distortion {
+            Distortion::None => return None,
+            Distortion::Sip(sip) => (coordinates.plane.reference_pixel, sip.clone(), 0.0),
+            Distortion::Tpv(_) => as_sip(coordinates, shape)?,
+        };
+        Some(Self {
             format_version: Self::FORMAT_VERSION,
             camera: camera.to_owned(),
             shape,
             reference_pixel,
             sip,
             star_count: 0,
-            rms_pixels: 0.0,
+            rms_pixels,
             date: UtcTime::from_unix_microseconds(0),
-        }
+        })
     }
 
     /// Whether it is the distortion of a frame of this camera and shape.
@@ -125,25 +136,63 @@ impl CameraDistortion {
         if plane.reference_pixel == self.reference_pixel {
             return Some(*plane);
         }
-        let (height, width) = (self.shape.0 as f64 - 1.0, self.shape.1 as f64 - 1.0);
-        let step = 1.0 / (GRID as f64 - 1.0);
-        let pairs: Vec<PixelSkyPair> = (0..GRID * GRID)
-            .map(|place| {
-                let x = (place % GRID) as f64 * step * width;
-                let y = (place / GRID) as f64 * step * height;
-                PixelSkyPair { pixel: (x, y), sky: plane.pixel_to_sky(x, y), weight: 1.0 }
-            })
-            .collect();
+        let pairs = pairs_on_grid(self.shape, GRID, |x, y| plane.pixel_to_sky(x, y));
         TangentPlane::fit(&pairs, self.reference_pixel)
     }
+}
+
+/// Places spread evenly over a frame with their positions on the sky.
+fn pairs_on_grid(
+    shape: (usize, usize),
+    per_side: usize,
+    to_sky: impl Fn(f64, f64) -> SkyPosition,
+) -> Vec<PixelSkyPair> {
+    let (height, width) = (shape.0 as f64 - 1.0, shape.1 as f64 - 1.0);
+    let step = 1.0 / (per_side as f64 - 1.0);
+    (0..per_side * per_side)
+        .map(|place| {
+            let x = (place % per_side) as f64 * step * width;
+            let y = (place / per_side) as f64 * step * height;
+            PixelSkyPair { pixel: (x, y), sky: to_sky(x, y), weight: 1.0 }
+        })
+        .collect()
+}
+
+/// Coordinates of any distortion as SIP about the middle of the frame: reference pixel, polynomials, and what is left, root mean square per axis.
+fn as_sip(
+    coordinates: &WorldCoordinates,
+    shape: (usize, usize),
+) -> Option<((f64, f64), SipDistortion, f64)> {
+    let middle = ((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0);
+    let pairs = pairs_on_grid(shape, STATED_GRID, |x, y| coordinates.pixel_to_sky(x, y));
+    let mut best = None;
+    for order in ORDERS {
+        // Nothing here is a wrong pair.
+        let Ok(fit) = fit_sip(&pairs, middle, order, f64::INFINITY) else { continue };
+        let miss = |pair: &PixelSkyPair| match fit.coordinates.sky_to_pixel(pair.sky) {
+            Ok((x, y)) => (x - pair.pixel.0).hypot(y - pair.pixel.1),
+            Err(_) => f64::INFINITY,
+        };
+        let worst = pairs.iter().map(miss).fold(0.0, f64::max);
+        if worst > LARGEST_STATED_ERROR {
+            continue;
+        }
+        if let Distortion::Sip(sip) = fit.coordinates.distortion {
+            best = Some((middle, sip, fit.rms_pixels));
+        }
+        if worst <= STATED_TOLERANCE {
+            break;
+        }
+    }
+    best
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::imaging::distortion_fit::{fit_sip, tests::camera, tests::stars};
+    use crate::imaging::tpv::{TpvAxis, TpvDistortion};
     use crate::imaging::wcs::cd_from_rotation;
-    use crate::model::SkyPosition;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -198,5 +247,53 @@ mod tests {
         assert!(matches!(newer.check("C1", SHAPE), Err(CameraDistortionError::Version { .. })));
         let broken = text.replace("\"coefficient\": ", "\"coefficient\": 1e999, \"was\": ");
         assert!(serde_json::from_str::<CameraDistortion>(&broken).is_err());
+    }
+
+    /// A chip far from the reference of its mosaic, with polynomials as SCAMP writes them.
+    #[test]
+    fn a_stated_tpv_serves_as_sip() {
+        let axis = |shift: f64| {
+            TpvAxis::new(&[
+                (0, shift),
+                (1, 1.01),
+                (4, 0.004),
+                (7, -0.012),
+                (9, -0.011),
+                (10, 0.002),
+            ])
+        };
+        let mosaic = WorldCoordinates {
+            plane: TangentPlane {
+                reference_pixel: (13_423.2, 6307.3),
+                reference_sky: SkyPosition::new(210.0, -5.0),
+                cd: cd_from_rotation((-7.3e-5, 7.3e-5), 90.0),
+            },
+            distortion: Distortion::Tpv(TpvDistortion {
+                xi: axis(1e-3).unwrap(),
+                eta: axis(-2e-3).unwrap(),
+                pole_longitude_degrees: 180.0,
+            }),
+        };
+        let shape = (4096, 2048);
+        let stated = CameraDistortion::stated("DECam", shape, &mosaic).unwrap();
+        assert_eq!(stated.star_count, 0);
+        let pairs: Vec<PixelSkyPair> = pairs_on_grid(shape, 11, |x, y| mosaic.pixel_to_sky(x, y))
+            .into_iter()
+            .map(|pair| PixelSkyPair {
+                pixel: stated.undistorted(pair.pixel.0, pair.pixel.1),
+                ..pair
+            })
+            .collect();
+        let plane = TangentPlane::fit(&pairs, (1000.0, 2000.0)).unwrap();
+        let coordinates = stated.world_coordinates(&plane).unwrap();
+        let miss = |x: f64, y: f64| {
+            let (found_x, found_y) = coordinates.sky_to_pixel(mosaic.pixel_to_sky(x, y)).unwrap();
+            (found_x - x).hypot(found_y - y)
+        };
+        let corners = [(0.0, 0.0), (2047.0, 0.0), (0.0, 4095.0), (2047.0, 4095.0)];
+        let worst = corners.map(|(x, y)| miss(x, y)).into_iter().fold(0.0, f64::max);
+        assert!(worst < 2e-3, "{worst}");
+        let plane = mosaic.closest_plane(shape).unwrap();
+        assert_eq!(CameraDistortion::stated("DECam", shape, &plane.into()), None);
     }
 }

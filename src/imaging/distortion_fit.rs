@@ -9,8 +9,8 @@ use crate::model::SkyPosition;
 use nalgebra::{DMatrix, DVector};
 use std::ops::RangeInclusive;
 
-/// Degrees of polynomial that stars of one camera can carry.
-pub const ORDERS: RangeInclusive<usize> = 2..=4;
+/// Degrees of polynomial that are fitted. Stars of one camera carry four at most; more is for distortions that are known.
+pub const ORDERS: RangeInclusive<usize> = 2..=7;
 /// Stars per coefficient of one axis: with fewer the polynomial follows their noise.
 const STARS_PER_COEFFICIENT: usize = 3;
 /// Rounds of rejection, and of moving the tangent point.
@@ -51,7 +51,7 @@ pub enum DistortionFitError {
     Folded,
 }
 
-/// Fits a tangent plane with a SIP polynomial of degree `order` (2 to 4) about `reference_pixel` (best the centre of the
+/// Fits a tangent plane with a SIP polynomial of degree `order` (2 to 7) about `reference_pixel` (best the centre of the
 /// image), which becomes the reference of the coordinates.
 ///
 /// Pairs farther from the fit than `clip_sigma` times the scatter (from the median, so that wrong pairs do not widen it) are
@@ -439,7 +439,7 @@ pub(crate) mod tests {
         let camera = camera(2, &mut random);
         let pairs = stars(&camera, 100, 0.01, &mut random);
         let fit = |pairs: &[PixelSkyPair], order| fit_sip(pairs, CENTRE, order, 4.0).unwrap_err();
-        assert_eq!(fit(&pairs, 5), DistortionFitError::Order { order: 5 });
+        assert_eq!(fit(&pairs, 8), DistortionFitError::Order { order: 8 });
         let few = DistortionFitError::TooFew { stars: 17, order: 2, needed: 18 };
         assert_eq!(fit(&pairs[..17], 2), few);
         assert_eq!(fit(&[], 2), DistortionFitError::TooFew { stars: 0, order: 2, needed: 18 });

@@ -49,6 +49,11 @@ impl From<TangentPlane> for WorldCoordinates {
 }
 
 impl WorldCoordinates {
+    /// Whether they are more than a plane.
+    pub fn is_distorted(&self) -> bool {
+        self.distortion != Distortion::None
+    }
+
     /// Position in the tangent plane (ξ east, η north, degrees) of a pixel position.
     pub fn pixel_to_standard(&self, x: f64, y: f64) -> (f64, f64) {
         match &self.distortion {
@@ -114,11 +119,16 @@ impl WorldCoordinates {
         mapped.determinant().abs().sqrt() * 3600.0
     }
 
+    /// The same in the middle of an image of `shape` (rows, columns).
+    pub fn central_scale_arcsec(&self, shape: (usize, usize)) -> f64 {
+        self.scale_arcsec((shape.1 as f64 - 1.0) / 2.0, (shape.0 as f64 - 1.0) / 2.0)
+    }
+
     /// The plane without distortion that comes closest over an image of `shape` (rows, columns), its reference in the
     /// centre: where the search for stars may begin. Without distortion it is the plane itself. `None` where the polynomials are
     /// not finite on the image, or the result is singular.
     pub fn closest_plane(&self, shape: (usize, usize)) -> Option<TangentPlane> {
-        if self.distortion == Distortion::None {
+        if !self.is_distorted() {
             return Some(self.plane);
         }
         let (height, width) = (shape.0 as f64 - 1.0, shape.1 as f64 - 1.0);
