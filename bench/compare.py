@@ -237,7 +237,7 @@ def judged(table, truth, size):
 
 
 def extraction(work, gic, repeat, rows, reduced, truth, size):
-    (work / "findstars.cfg").write_text("[Parameters]\nthreshold_sigma = 4.8\nminimum_pixels = 5\nfilter_fwhm = 3.0\n")
+    (work / "findstars.cfg").write_text("[Parameters]\nthreshold_sigma = 4.8\nminimum_pixels = 5\nfilter_fwhm = 3.0\nspread_model = no\n")
     ours, _ = best(repeat, lambda: command(gic, "findstars", "-s", reduced, "-r", work / "ours", "-c", work / "findstars.cfg"))
     data = fits.getdata(work / "ours" / "frame_sources.fits", 1)
     table = np.c_[data["X"] - 1, data["Y"] - 1, data["FLUX"], data["FLUXAUTO"]]

@@ -25,7 +25,7 @@ pub struct StarField {
 
 /// Estimates the background, finds the sources, and measures them with the point-spread function if that is asked for. A frame without stars gives an empty list.
 ///
-/// Stars and galaxies are told apart by that function, or by a profile read from the stars where it was not asked for.
+/// Stars and galaxies are told apart, if that is asked for, by that function, or by a profile read from the stars.
 ///
 /// Where the share of a star's light in the aperture varies over the frame, fluxes in the aperture are brought to the share at its middle.
 pub fn find_stars(image: &CalibratedImage, parameters: &FindstarsParameters) -> StarField {
@@ -47,7 +47,7 @@ pub fn find_stars(image: &CalibratedImage, parameters: &FindstarsParameters) -> 
             source.point = flux;
         }
     }
-    if let Some(fwhm) = detections.stellar_fwhm_pixels {
+    if let Some(fwhm) = detections.stellar_fwhm_pixels.filter(|_| parameters.spread_model) {
         let sources = &mut detections.sources;
         let look = match point_spread {
             Some(spread) => Some(StarLook::fitted(spread)),

@@ -116,6 +116,8 @@ pub struct FindstarsParameters {
     pub detection: DetectionParameters,
     /// Fit the point-spread function of the frame and measure every source with it.
     pub psf_photometry: bool,
+    /// Tell stars and galaxies apart.
+    pub spread_model: bool,
 }
 
 impl Default for FindstarsParameters {
@@ -126,7 +128,7 @@ impl Default for FindstarsParameters {
             filter_fwhm_pixels: 3.0,
             ..DetectionParameters::default()
         };
-        Self { mesh_pixels: 64, detection, psf_photometry: false }
+        Self { mesh_pixels: 64, detection, psf_photometry: false, spread_model: true }
     }
 }
 

@@ -71,6 +71,7 @@ impl InstanceSettings {
                     maximum_sources: findstars.maximum_sources,
                 },
                 psf_photometry: findstars.psf_photometry,
+                spread_model: findstars.spread_model,
             },
             astrometry: AstrometryParameters {
                 maximum_offset_arcsec: set.astrometry.maximum_offset_arcsec,

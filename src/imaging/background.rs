@@ -210,15 +210,13 @@ impl Histogram {
         }
         self.counts.clear();
         self.counts.extend_from_slice(self.guarded.get(1..=bins).unwrap_or_default());
-        self.before.clear();
-        let mut sums = [0u64; 3];
-        self.before.push(sums);
-        for (bin, &count) in self.counts.iter().enumerate() {
-            let (bin, count) = (bin as u64, u64::from(count));
-            sums[0] += count;
-            sums[1] += count * bin;
-            sums[2] += count * bin * bin;
-            self.before.push(sums);
+        self.before.resize(bins + 1, [0; 3]);
+        let mut sums = [0_u64; 3];
+        let counts = self.counts.iter().chain([&0]).map(|count| u64::from(*count));
+        for ((before, count), bin) in self.before.iter_mut().zip(counts).zip(0_u64..) {
+            *before = sums;
+            let moment = count * bin;
+            sums = [sums[0] + count, sums[1] + moment, sums[2] + moment * bin];
         }
     }
 

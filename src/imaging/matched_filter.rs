@@ -92,7 +92,7 @@ impl<'a> Filter<'a> {
         let mut ready = rows.start.saturating_sub(reach);
         for row in rows {
             while ready < height.min(row + reach + 1) {
-                self.planes.fill_sky(ready, &mut level, &mut noise);
+                self.planes.fill_level(ready, 0..width, &mut level);
                 let place = ready % self.kernel.len();
                 if let (Some(slot), Some(inner)) =
                     (ring.get_mut(place), light.get_mut(reach..reach + width))
@@ -114,7 +114,7 @@ impl<'a> Filter<'a> {
             let taps: Vec<(f32, &[f32])> =
                 near.iter().map(|(tap, row)| (tap_of(*tap), row.signal.as_slice())).collect();
             weighted_sum(&taps, &mut output);
-            self.planes.fill_sky(row, &mut level, &mut noise);
+            self.planes.fill_noise(row, 0..width, &mut noise);
             let weight = self.column_weight.get(row).copied().unwrap_or(0.0);
             inverse_root.of_whole_rows(weight, &self.row_weight);
             for (tap, near) in &near {

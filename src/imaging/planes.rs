@@ -75,10 +75,9 @@ impl<'a> Planes<'a> {
         self.level.fill(row, columns, level);
     }
 
-    /// Level and noise of the background along a row.
-    pub fn fill_sky(&self, row: usize, level: &mut [f32], noise: &mut [f32]) {
-        self.level.fill(row, 0..self.width, level);
-        self.noise.fill(row, 0..self.width, noise);
+    /// The same of its noise.
+    pub fn fill_noise(&self, row: usize, columns: Range<usize>, noise: &mut [f32]) {
+        self.noise.fill(row, columns, noise);
     }
 
     /// One pixel of the image; the caller keeps `row` and `column` inside it.

@@ -181,7 +181,7 @@ fn fill_row<'a>(
         let (now, later) = rest.split_at_mut((end - start).min(rest.len()));
         let from_start = start - interval.start;
         for (place, value) in now.iter_mut().enumerate() {
-            let t = interval.origin + (from_start + place) as u32 as f32 * spline.step;
+            let t = interval.origin + (from_start + place) as i32 as f32 * spline.step;
             *value = cubic(*powers, t).max(spline.floor);
         }
         rest = later;

@@ -22,6 +22,8 @@ pub struct FindstarsConfig {
     pub maximum_sources: usize,
     /// Whether the point-spread function is fitted and every source measured with it.
     pub psf_photometry: bool,
+    /// Whether stars and galaxies are told apart.
+    pub spread_model: bool,
     pub paths: InputAndOutput,
 }
 
@@ -36,6 +38,7 @@ impl Default for FindstarsConfig {
             deblend_contrast: 0.005,
             maximum_sources: 20_000,
             psf_photometry: false,
+            spread_model: true,
             paths: InputAndOutput::default(),
         }
     }
@@ -70,6 +73,7 @@ impl ModuleConfig for FindstarsConfig {
                 psf_photometry: section
                     .boolean("psf_photometry")?
                     .unwrap_or(defaults.psf_photometry),
+                spread_model: section.boolean("spread_model")?.unwrap_or(defaults.spread_model),
                 paths: InputAndOutput::default(),
             })
         })?;
