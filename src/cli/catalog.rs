@@ -6,12 +6,12 @@ use crate::{
         InputError,
         build::{
             BuildError, BuildPhase, BuildProgress, BuildReport, BuildRequest, CHUNK_OBJECTS,
-            StatedCoverage, build,
+            Rejected, StatedCoverage, build,
         },
         julian_year_of_mjd,
         minor_planets::store::holds_orbits,
         store::{CatalogueStore, PlacedObject, StoreError},
-        store_header::StoreHeader,
+        store_header::{Origin, StoreHeader},
     },
     clock::Clock,
     config::CatalogueMap,
@@ -20,8 +20,10 @@ use crate::{
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
 };
@@ -202,10 +204,7 @@ fn build_catalogue(arguments: &BuildArguments) -> Result<(), Failure> {
     let outcome = build(&request, &mut |progress| bar.show(progress));
     bar.finish();
     let report = outcome.map_err(build_failure)?;
-    for (reason, rejected) in &report.rejected {
-        let (count, examples) = (rejected.count, rejected.examples.join(", "));
-        eprintln!("gic: {count} rows left out: {reason} ({examples})");
-    }
+    tell_rejected(&report.rejected);
     let store = CatalogueStore::open(&arguments.out).map_err(store_failure)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report_json(&report, store.header()))?);
@@ -301,15 +300,51 @@ fn info(arguments: &InfoArguments) -> Result<(), Failure> {
     if arguments.verify {
         store.verify().map_err(store_failure)?;
     }
+    tell_header(store.header(), &header_text(store.header()), arguments)
+}
+
+/// Says what a store holds, to a machine or to a person.
+pub(super) fn tell_header(
+    header: &impl Serialize,
+    text: &str,
+    arguments: &InfoArguments,
+) -> Result<(), Failure> {
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(store.header())?);
+        println!("{}", serde_json::to_string_pretty(header)?);
     } else {
-        print!("{}", header_text(store.header()));
+        print!("{text}");
         if arguments.verify {
             println!("checksums     right");
         }
     }
     Ok(())
+}
+
+/// Says which rows of the sources a build left out.
+pub(super) fn tell_rejected(rejected: &BTreeMap<String, Rejected>) {
+    for (reason, rejected) in rejected {
+        let (count, examples) = (rejected.count, rejected.examples.join(", "));
+        eprintln!("gic: {count} rows left out: {reason} ({examples})");
+    }
+}
+
+/// Lines of what a store holds: first its own, then the files it was made of and the rows that were left out.
+pub(super) fn lines_of_store(
+    mut lines: Vec<(&str, String)>,
+    origin: &Origin,
+    rejected_rows: &BTreeMap<String, u64>,
+) -> String {
+    for file in &origin.files {
+        let text = format!(
+            "{}, {} rows, {} bytes, sha256 {}",
+            file.name, file.rows, file.bytes, file.sha256
+        );
+        lines.push(("from", text));
+    }
+    for (reason, count) in rejected_rows {
+        lines.push(("left out", format!("{count} rows: {reason}")));
+    }
+    lines.into_iter().map(|(what, text)| format!("{what:<13} {text}\n")).collect()
 }
 
 fn header_text(header: &StoreHeader) -> String {
@@ -318,7 +353,7 @@ fn header_text(header: &StoreHeader) -> String {
         |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.2}"));
     let band = header.bands.first().map_or("", String::as_str);
     let coverage = &header.coverage;
-    let mut lines = vec![
+    let lines = vec![
         ("name", header.name.clone()),
         (
             "objects",
@@ -367,17 +402,7 @@ fn header_text(header: &StoreHeader) -> String {
         ("dated", header.dated.clone()),
         ("sha256", header.objects_sha256.clone()),
     ];
-    for file in &header.origin.files {
-        let text = format!(
-            "{}, {} rows, {} bytes, sha256 {}",
-            file.name, file.rows, file.bytes, file.sha256
-        );
-        lines.push(("from", text));
-    }
-    for (reason, count) in &header.rejected_rows {
-        lines.push(("left out", format!("{count} rows: {reason}")));
-    }
-    lines.into_iter().map(|(what, text)| format!("{what:<13} {text}\n")).collect()
+    lines_of_store(lines, &header.origin, &header.rejected_rows)
 }
 
 fn cone_search(arguments: &ConeArguments) -> Result<(), Failure> {

@@ -2,7 +2,10 @@
 
 use super::{
     Failure,
-    catalog::{BuildArguments, BuildBar, InfoArguments, build_failure, store_failure},
+    catalog::{
+        BuildArguments, BuildBar, InfoArguments, build_failure, lines_of_store, store_failure,
+        tell_header, tell_rejected,
+    },
 };
 use crate::{
     catalogs::minor_planets::{
@@ -94,10 +97,7 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
     let outcome = build_orbits(&request, &mut |progress| bar.show(progress));
     bar.finish();
     let report = outcome.map_err(build_failure)?;
-    for (reason, rejected) in &report.rejected {
-        let (count, examples) = (rejected.count, rejected.examples.join(", "));
-        eprintln!("gic: {count} rows left out: {reason} ({examples})");
-    }
+    tell_rejected(&report.rejected);
     let catalogue =
         MinorPlanetCatalogue::open(&arguments.out, None, None).map_err(store_failure)?;
     match arguments.json {
@@ -113,22 +113,14 @@ pub fn info(arguments: &InfoArguments) -> Result<(), Failure> {
     if arguments.verify {
         catalogue.verify().map_err(store_failure)?;
     }
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(catalogue.header())?);
-    } else {
-        print!("{}", header_text(catalogue.header()));
-        if arguments.verify {
-            println!("checksums     right");
-        }
-    }
-    Ok(())
+    tell_header(catalogue.header(), &header_text(catalogue.header()), arguments)
 }
 
 fn header_text(header: &OrbitsHeader) -> String {
     let absent = || "not stated".to_owned();
     let (earliest, latest) = header.epoch_range_mjd;
     let day = |mjd: f64| UtcTime::from_mjd(mjd).iso_seconds().chars().take(10).collect::<String>();
-    let mut lines = vec![
+    let lines = vec![
         ("name", header.name.clone()),
         ("orbits", header.orbit_count.to_string()),
         ("epochs", format!("{} to {}", day(earliest), day(latest))),
@@ -138,17 +130,7 @@ fn header_text(header: &OrbitsHeader) -> String {
         ("dated", header.dated.clone()),
         ("sha256", header.orbits_sha256.clone()),
     ];
-    for file in &header.origin.files {
-        let text = format!(
-            "{}, {} rows, {} bytes, sha256 {}",
-            file.name, file.rows, file.bytes, file.sha256
-        );
-        lines.push(("from", text));
-    }
-    for (reason, count) in &header.rejected_rows {
-        lines.push(("left out", format!("{count} rows: {reason}")));
-    }
-    lines.into_iter().map(|(what, text)| format!("{what:<13} {text}\n")).collect()
+    lines_of_store(lines, &header.origin, &header.rejected_rows)
 }
 
 pub fn search(arguments: &MinorPlanetsArguments) -> Result<(), Failure> {
