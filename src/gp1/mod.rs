@@ -39,6 +39,8 @@ pub mod named_masters;
 pub mod night_masters;
 pub mod noise_floor;
 pub mod nominal;
+#[cfg(test)]
+mod online_and_batch_tests;
 pub mod photometry;
 pub mod pipeline;
 #[cfg(test)]
