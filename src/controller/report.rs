@@ -64,6 +64,8 @@ pub struct DeadlineLine {
     pub lateness_seconds: Option<f64>,
     pub frames_used: usize,
     pub candidates: usize,
+    /// Detections that are no candidates.
+    pub set_aside: usize,
     pub best_candidate: Option<String>,
     pub products: usize,
     pub receipts: usize,
@@ -233,6 +235,7 @@ fn deadline_line(
         lateness_seconds: lateness,
         frames_used: analysis.map_or(0, |analysis| analysis.frames.len()),
         candidates: analysis.map_or(0, |analysis| analysis.candidates.len()),
+        set_aside: analysis.map_or(0, |analysis| analysis.set_aside),
         best_candidate: analysis
             .and_then(|analysis| analysis.best())
             .map(|best| best.candidate.id.clone()),

@@ -1,7 +1,8 @@
 //! The analysis of a trigger with the frames at hand: what is there, how it changes, how deep the images go.
 
 use super::astrometry::cone_radius_degrees;
-use super::candidates::{CandidateInputs, StackImage, rank};
+use super::candidates::{CandidateInputs, SINGLE_IMAGE_SIGNAL_TO_NOISE, StackImage, rank};
+use super::completeness::study;
 use super::error::Gp1Error;
 use super::findstars::{StarField, find_stars};
 use super::forced::{FieldResponse, ForcedField};
@@ -15,16 +16,19 @@ use super::stacking::{FilterStack, StackSet};
 use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
 use crate::imaging::CalibratedImage;
 use crate::model::{
-    Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, MagnitudeScale,
-    MinorPlanetAnswer, PositionEstimate, SkyPosition, UtcTime,
+    Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, InjectionStudy,
+    MagnitudeScale, MinorPlanetAnswer, PositionEstimate, SkyPosition, UtcTime,
 };
 use crate::progress;
 use std::collections::BTreeMap;
 
 /// What an astrometric solution leaves at best, arcseconds per axis.
 const ASTROMETRY_FLOOR_ARCSEC: f64 = 0.05;
-/// A source that stands on the stack alone must have this.
-const STACK_SIGNAL_TO_NOISE: f64 = 10.0;
+/// A source that stands on the stack alone must have this. What one image alone shows is no part of a clipped stack, so that the source is confirmed by
+/// several: less than the ten sigma of a single image is enough, and more than the five that chance reaches somewhere in a field.
+pub(super) const STACK_SIGNAL_TO_NOISE: f64 = 7.5;
+/// Frames of which a stack must be made for that.
+const STACK_FRAMES: usize = 3;
 /// Dithers and pointing errors put objects outside the first frame on others.
 const FIELD_MARGIN_ARCSEC: f64 = 180.0;
 
@@ -40,7 +44,7 @@ pub struct StackView<'a> {
     pub name: String,
     pub stack: &'a FilterStack,
     pub image: CalibratedImage,
-    field: StarField,
+    pub(super) field: StarField,
     photometry: FramePhotometry,
 }
 
@@ -51,10 +55,11 @@ pub struct Findings {
     pub limits: Vec<FilterLimit>,
     pub catalogue_status: CatalogueStatus,
     pub field_centre: Option<SkyPosition>,
+    pub completeness: Vec<InjectionStudy>,
     pub degradations: Vec<Degradation>,
 }
 
-fn rules(context: StepContext<'_>) -> TrackRules {
+pub(super) fn rules(context: StepContext<'_>) -> TrackRules {
     let summary = &context.settings.summary;
     TrackRules {
         catalogue_match_radius_arcsec: summary.catalogue_match_radius_arcsec,
@@ -173,7 +178,7 @@ pub fn view_stacks<'a>(
 
 impl StackView<'_> {
     /// Value and error; that of the reference frame where the stack has none of its own.
-    fn zero_point(&self) -> (f64, f64) {
+    pub(super) fn zero_point(&self) -> (f64, f64) {
         let reference = &self.stack.reference;
         self.photometry
             .zero_point
@@ -183,11 +188,11 @@ impl StackView<'_> {
     }
 
     /// That of the reference frame where the stack has none of its own.
-    fn scale(&self) -> Option<&MagnitudeScale> {
+    pub(super) fn scale(&self) -> Option<&MagnitudeScale> {
         self.photometry.scale.as_ref().or(self.stack.reference.magnitude_scale.as_ref())
     }
 
-    fn fields(&self) -> FieldSources<'_> {
+    pub(super) fn fields(&self) -> FieldSources<'_> {
         FieldSources {
             sources: &self.field.detections.sources,
             wcs: &self.stack.reference.wcs,
@@ -197,7 +202,7 @@ impl StackView<'_> {
         }
     }
 
-    fn limit(&self) -> Option<f64> {
+    pub(super) fn limit(&self) -> Option<f64> {
         self.photometry.limiting_magnitude
     }
 }
@@ -250,6 +255,15 @@ pub fn analyse(
         parameters: &context.settings.summary,
     });
     timer.done("candidates");
+    let completeness = match context.settings.summary.injections {
+        true => stacks
+            .iter()
+            .zip(0..)
+            .filter_map(|(view, seed)| study(context, view, catalogue, seed))
+            .collect(),
+        false => Vec::new(),
+    };
+    timer.done("injections");
     let mut degradations = degradations(frames, &answer);
     degradations.extend(moving.as_ref().and_then(of_minor_planets));
     if curves.frames_left_out > 0 {
@@ -265,8 +279,14 @@ pub fn analyse(
         limits: limits(frames, stacks),
         catalogue_status: answer.status(),
         field_centre: frames.iter().find_map(|frame| frame.centre()),
+        completeness,
         degradations,
     })
+}
+
+/// Of a source on a stack of so many frames.
+fn least_signal_to_noise(frames: usize) -> f64 {
+    if frames >= STACK_FRAMES { STACK_SIGNAL_TO_NOISE } else { SINGLE_IMAGE_SIGNAL_TO_NOISE }
 }
 
 /// Sources of a stack that neither the catalogue nor a track explains.
@@ -281,6 +301,7 @@ fn stack_tracks(
     }
     let fields = view.fields();
     let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
+    let least_signal_to_noise = least_signal_to_noise(view.stack.stacked.len());
     unexplained_sources(&fields, &objects, rules)
         .into_iter()
         .filter_map(|(index, brighter_than)| {
@@ -289,7 +310,7 @@ fn stack_tracks(
             let scale = fields.wcs.scale_arcsec(source.x, source.y);
             let width_arcsec = fields.fwhm_pixels.unwrap_or(0.0) * scale;
             let taken_arcsec = (2.0 * rules.association_radius_arcsec).max(width_arcsec);
-            let is_new = source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE
+            let is_new = source.signal_to_noise() >= least_signal_to_noise
                 && tracks
                     .iter()
                     .filter(|track| track.field == view.stack.reference.field)
@@ -336,6 +357,7 @@ fn stack_image(
         end: view.stack.last_end,
         exposure_seconds: view.stack.exposure_seconds,
         colour_error: unknown_colour_error(view.scale()),
+        least_signal_to_noise: least_signal_to_noise(view.stack.stacked.len()),
         points,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::Gp1Error;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, Table};
-use crate::model::{Candidate, LightCurvePoint};
+use crate::model::{Candidate, LightCurvePoint, VettingReason};
 use std::path::Path;
 
 /// Writes the tables CANDIDATES (best first) and LIGHTCURVES (keyed by the rank). Absent numbers are 0, as in the products.
@@ -71,9 +71,8 @@ fn candidate_rows(candidates: &[Candidate]) -> Table {
         let detected = candidate.light_curve.iter().find(|point| point.detected);
         detected.map_or((0.0, 0.0), |point| (point.magnitude, point.magnitude_error))
     };
-    let reasons = |candidate: &Candidate| {
-        let words: Vec<String> = candidate
-            .reasons
+    let reasons = |reasons: &[VettingReason]| {
+        let words: Vec<String> = reasons
             .iter()
             .filter_map(|reason| serde_json::to_value(reason).ok()?.as_str().map(str::to_owned))
             .collect();
@@ -98,7 +97,10 @@ fn candidate_rows(candidates: &[Candidate]) -> Table {
         number(&rows, "INDEX", "", "of the best power law", |row| strongest(row.1).0),
         number(&rows, "INDEXERR", "", "standard error", |row| strongest(row.1).1),
         number(&rows, "CHIGAIN", "", "chi2 that fading explains", |row| strongest(row.1).2),
-        text(&rows, "REASONS", "what speaks for and against", |row| reasons(row.1)),
+        text(&rows, "REASONS", "what speaks for and against", |row| reasons(&row.1.reasons)),
+        text(&rows, "SETASIDE", "reason why it is no candidate", |row| {
+            reasons(row.1.set_aside.as_slice())
+        }),
         text(&rows, "MINORPL", "minor planet predicted there", |row| {
             row.1.minor_planet.as_ref().map(|each| each.name.clone()).unwrap_or_default()
         }),
@@ -143,7 +145,7 @@ fn light_curve_rows(candidates: &[Candidate]) -> Table {
 mod tests {
     use super::*;
     use crate::fits::cfitsio::Cfitsio;
-    use crate::model::{MinorPlanetMatch, SkyPosition, UtcTime, VettingReason};
+    use crate::model::{MinorPlanetMatch, SkyPosition, UtcTime};
 
     #[test]
     fn every_candidate_has_its_row_and_its_points() {
@@ -180,6 +182,7 @@ mod tests {
                 position_error_arcsec: 0.2,
                 magnitude: None,
             }),
+            set_aside: Some(VettingReason::SeenOnce),
         };
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("candidates.fits");
@@ -192,6 +195,11 @@ mod tests {
             panic!("REASONS is no text");
         };
         assert_eq!(values[0].trim(), "not-in-catalogue in-search-region");
+        let ColumnData::Text { values, .. } = &content.tables[0].column("SETASIDE").unwrap().data
+        else {
+            panic!("SETASIDE is no text")
+        };
+        assert_eq!(values[0].trim_end(), "seen-once");
         let ColumnData::Text { values, .. } = &content.tables[0].column("MINORPL").unwrap().data
         else {
             panic!("MINORPL is no text");

@@ -7,7 +7,7 @@ use super::minor_planets::match_of;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
 use super::settings::SummaryParameters;
 use super::tracks::Track;
-use super::vetting::{Evidence, judge};
+use super::vetting::{Contradiction, Evidence, STEEPEST_INDEX, STEEPEST_RISE, judge};
 use crate::imaging::{
     fading::{FluxPoint, fit_power_law},
     mask_bits,
@@ -20,7 +20,7 @@ use crate::model::{
 use std::collections::BTreeMap;
 
 /// One image of ten sigma makes a candidate; else two of less are needed.
-const SINGLE_IMAGE_SIGNAL_TO_NOISE: f64 = 10.0;
+pub(super) const SINGLE_IMAGE_SIGNAL_TO_NOISE: f64 = 10.0;
 /// A galaxy nearer than this may be the host.
 const HOST_RADIUS_ARCSEC: f64 = 10.0;
 /// A source should be seen again on a frame that reaches this much deeper than it was bright.
@@ -50,6 +50,8 @@ pub struct StackImage {
     pub exposure_seconds: f64,
     /// Error that the colour of a source adds to its magnitude.
     pub colour_error: f64,
+    /// From here on a source that stands on the stack alone is a candidate.
+    pub least_signal_to_noise: f64,
     /// One for each track that it covers.
     pub points: Vec<Option<PlacePoint>>,
 }
@@ -73,7 +75,7 @@ pub struct CandidateInputs<'a> {
 }
 
 /// Every candidate that one image shows at ten sigma or two at five, the best first: those in the search region before those
-/// outside it, then by score. Nothing is cut off here.
+/// outside it, then by score; last those that are set aside, in the same order. Nothing is cut off here.
 pub fn rank(inputs: &CandidateInputs<'_>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = inputs
         .tracks
@@ -82,9 +84,9 @@ pub fn rank(inputs: &CandidateInputs<'_>) -> Vec<Candidate> {
         .filter_map(|(index, track)| candidate_of(inputs, index, track))
         .collect();
     candidates.sort_by(|left, right| {
-        right
-            .in_search_region
-            .cmp(&left.in_search_region)
+        (left.set_aside.is_some())
+            .cmp(&right.set_aside.is_some())
+            .then(right.in_search_region.cmp(&left.in_search_region))
             .then(right.score.total_cmp(&left.score))
             .then(left.position.dec_degrees.total_cmp(&right.position.dec_degrees))
             .then(left.position.ra_degrees.total_cmp(&right.position.ra_degrees))
@@ -120,7 +122,12 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         .filter(|point| point.detected)
         .map(|point| point.signal_to_noise)
         .fold(0.0, f64::max);
-    if detection_count < 2 && best < SINGLE_IMAGE_SIGNAL_TO_NOISE {
+    let on_stack = inputs.stacks.iter().filter_map(|stack| {
+        let point = stack.points.get(index)?.as_ref()?;
+        Some(point.signal_to_noise >= stack.least_signal_to_noise)
+    });
+    let is_on_stack = on_stack.into_iter().any(|is_enough| is_enough);
+    if detection_count < 2 && best < SINGLE_IMAGE_SIGNAL_TO_NOISE && !is_on_stack {
         return None;
     }
     let first_detected =
@@ -136,11 +143,17 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         constant_excess,
         detection_count,
         chances: chances(inputs, track, &light_curve),
+        contradiction: contradiction(inputs, points),
         best_signal_to_noise: best,
         relative_width: traits.relative_width,
         extended: traits.extended,
         axis_ratio: traits.axis_ratio,
         near_edge: traits.near_edge,
+        is_cut: traits.is_cut,
+        // On the stack alone: what lies on saturated pixels of the frames is a piece of a star.
+        beside_saturated: traits.beside_saturated
+            || track.detections.is_empty()
+                && mostly(points, mask_bits::SATURATED | mask_bits::BLEED),
         near_saturated: traits.near_saturated
             || mostly(points, mask_bits::SATURATED | mask_bits::BLEED),
         near_masked: mostly(points, mask_bits::BAD | mask_bits::NO_DATA),
@@ -154,20 +167,21 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         on_minor_planet: minor_planet.is_some(),
         in_search_region: in_region,
     };
-    let (reasons, score) = judge(&evidence);
+    let verdict = judge(&evidence);
     Some(Candidate {
         id: track.position.designation(),
         position: track.position,
         position_error_arcsec: track.position_error_arcsec,
         light_curve,
         fits,
-        reasons,
-        score,
+        reasons: verdict.reasons,
+        score: verdict.score,
         in_search_region: in_region.unwrap_or(true),
         offset_arcsec,
         first_detected,
         detection_count,
         minor_planet,
+        set_aside: verdict.set_aside,
     })
 }
 
@@ -368,6 +382,37 @@ fn chances(inputs: &CandidateInputs<'_>, track: &Track, light_curve: &[LightCurv
         .max(light_curve.iter().filter(|point| point.detected).count().min(inputs.frames.len()))
 }
 
+/// By how much the other frames exclude that a source that one frame alone shows rises or fades as afterglows do at their
+/// steepest.
+fn contradiction(inputs: &CandidateInputs<'_>, points: &[PlacePoint]) -> Contradiction {
+    let spoiled = mask_bits::SATURATED | mask_bits::BLEED | mask_bits::NO_DATA;
+    let seen =
+        points.iter().max_by(|one, other| one.signal_to_noise.total_cmp(&other.signal_to_noise));
+    let timed = |point: &PlacePoint| {
+        let frame = inputs.frames.get(point.frame)?;
+        let seconds = frame.record.keywords.mid_exposure().seconds_since(inputs.t0);
+        (seconds > 0.0).then(|| (frame.filter(), seconds))
+    };
+    let Some((seen, (filter, at))) = seen.and_then(|seen| Some((seen, timed(seen)?))) else {
+        return Contradiction::default();
+    };
+    let mut against = Contradiction::default();
+    let others = points.iter().filter(|point| point.frame != seen.frame);
+    for point in others.filter(|point| point.mask_bits & spoiled == 0) {
+        let Some((_, seconds)) = timed(point).filter(|(other, _)| *other == filter) else {
+            continue;
+        };
+        let power = if seconds > at { -STEEPEST_INDEX } else { STEEPEST_RISE };
+        let share = (seconds / at).powf(power);
+        let missing = seen.flux * share - point.flux;
+        let chi_square =
+            (missing / point.flux_error.hypot(seen.flux_error * share)).max(0.0).powi(2);
+        against.chi_square += chi_square;
+        against.frames += usize::from(chi_square >= 9.0);
+    }
+    against
+}
+
 fn region_of(
     region: Option<PositionEstimate>,
     position: SkyPosition,
@@ -398,7 +443,11 @@ struct Traits {
     extended: bool,
     axis_ratio: f64,
     near_edge: bool,
+    /// Part of its light is off the frame.
+    is_cut: bool,
     near_saturated: bool,
+    /// Of another, brighter source.
+    beside_saturated: bool,
 }
 
 /// The weighted mean of the spread models of detections without a flag. `None` without any.
@@ -418,7 +467,7 @@ impl Traits {
     fn of(inputs: &CandidateInputs<'_>, track: &Track) -> Self {
         let mut widths = Vec::new();
         let mut ratios = Vec::new();
-        let (mut at_edge, mut at_saturated) = (0usize, 0usize);
+        let (mut at_edge, mut cut, mut at_saturated, mut beside) = (0usize, 0usize, 0usize, 0usize);
         for detection in &track.detections {
             let Some(frame) = inputs.frames.get(detection.frame) else { continue };
             let Some(measured) = frame.sources.get(detection.source) else { continue };
@@ -437,14 +486,17 @@ impl Traits {
                 || source.y > rows as f64 - 1.0 - margin
                 || source.flags.has(SourceFlags::TRUNCATED);
             at_edge += usize::from(is_at_edge);
-            let is_at_saturated = frame.sources.iter().any(|other| {
-                let other = &other.source;
+            cut += usize::from(source.flags.has(SourceFlags::TRUNCATED));
+            let mut saturated = frame.sources.iter().map(|other| &other.source).filter(|other| {
                 let reach =
                     SATURATED_REACH_WIDTHS * other.semi_major_pixels + SATURATED_REACH_PIXELS;
                 other.flags.has(SourceFlags::SATURATED)
                     && (other.x - source.x).hypot(other.y - source.y) <= reach
             });
-            at_saturated += usize::from(is_at_saturated);
+            let nearest = saturated.next();
+            at_saturated += usize::from(nearest.is_some());
+            let is_brighter = |other: &Source| other.flux_electrons > source.flux_electrons;
+            beside += usize::from(nearest.into_iter().chain(saturated).any(is_brighter));
         }
         let count = track.detections.len();
         let sources = track.detections.iter().filter_map(|detection| {
@@ -458,7 +510,9 @@ impl Traits {
                 .is_some_and(|spread| spread.value > WIDEST_STELLAR_SPREAD.max(3.0 * spread.error)),
             axis_ratio: median(&ratios).unwrap_or(1.0),
             near_edge: at_edge > 0 && 2 * at_edge >= count,
+            is_cut: cut > 0 && 2 * cut >= count,
             near_saturated: at_saturated > 0 && 2 * at_saturated >= count,
+            beside_saturated: beside > 0 && 2 * beside >= count,
         }
     }
 }
@@ -481,6 +535,7 @@ mod tests {
             first_detected: UtcTime::from_unix_microseconds(0),
             detection_count: 2,
             minor_planet: None,
+            set_aside: None,
         }
     }
 

@@ -50,6 +50,8 @@ pub fn failed_analysis(
         limits: Vec::new(),
         catalogue_status: CatalogueStatus::Unavailable,
         candidates: Vec::new(),
+        set_aside: 0,
+        completeness: Vec::new(),
         degradations: vec![Degradation::new("FAILED", format!("the analysis failed: {reason}"))],
         empty_reason: Some(format!("the analysis failed: {reason}")),
         provenance,

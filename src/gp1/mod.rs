@@ -13,6 +13,7 @@ pub mod calibration_record;
 pub mod camera_distortions;
 pub mod candidate_table;
 pub mod candidates;
+mod completeness;
 mod contamination;
 pub mod distorted_solution;
 #[cfg(test)]

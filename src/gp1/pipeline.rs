@@ -164,7 +164,9 @@ impl Instance {
             Some(trigger) if self.settings.steps.summary => {
                 let mut timer = StepTimer::new(&frame.identity.name);
                 let frames: Vec<&MeasuredFrame> = group.frames().iter().collect();
-                let list = listed(provisional(context, &frames, target_of(trigger)));
+                let mut list = provisional(context, &frames, target_of(trigger));
+                list.retain(|candidate| candidate.set_aside.is_none());
+                let list = listed(list);
                 let path = self.workspace.provisional(&trigger.burst_id);
                 let written = write_provisional(&path, &list);
                 timer.done("provisional");
@@ -314,27 +316,28 @@ impl Instance {
         let summary = &self.settings.summary;
         let mut degradations = findings.degradations;
         let all = findings.candidates;
-        let shown: Vec<&Candidate> = all.iter().take(summary.maximum_candidates).collect();
-        if all.len() > shown.len() {
-            let best_hidden =
-                all.iter().skip(shown.len()).map(|each| each.score).fold(0.0, f64::max);
+        let standing: Vec<&Candidate> =
+            all.iter().filter(|candidate| candidate.set_aside.is_none()).collect();
+        let (shown, hidden) = standing.split_at(standing.len().min(summary.maximum_candidates));
+        if !hidden.is_empty() {
+            let best_hidden = hidden.iter().map(|each| each.score).fold(0.0, f64::max);
             let reason = format!(
                 "{} more candidates, none of a score above {best_hidden:.3}, are in candidates.fits only",
-                all.len() - shown.len()
+                hidden.len()
             );
             degradations.push(Degradation::new("MORECAND", reason));
         }
         if let Some(cause) = &deadline.cause {
             degradations.push(Degradation::new("LATE", cause.clone()));
         }
-        let empty_reason = empty_reason(&frames, usable, &all);
+        let empty_reason = empty_reason(&frames, usable, &standing, all.len());
         if usable.is_empty() {
             let reason = empty_reason.clone().unwrap_or_default();
             degradations.push(Degradation::new("NOFRAME", reason));
         }
         let cutouts =
-            write_cutouts(context, directory, usable, views, &shown, summary.cutout_pixels)?;
-        let candidates = listed(shown.into_iter().cloned().collect())
+            write_cutouts(context, directory, usable, views, shown, summary.cutout_pixels)?;
+        let candidates = listed(shown.iter().map(|each| (*each).clone()).collect())
             .into_iter()
             .zip(cutouts)
             .map(|(listed, cutout)| ListedCandidate { cutout, ..listed })
@@ -360,6 +363,8 @@ impl Instance {
             limits: findings.limits,
             catalogue_status,
             candidates,
+            set_aside: all.len() - standing.len(),
+            completeness: findings.completeness,
             degradations,
             empty_reason,
             provenance: self.provenance_of(usable),
@@ -480,9 +485,10 @@ fn frame_uses(frames: &[FrameRecord], group: &FrameGroup) -> Vec<(bool, FrameUse
 fn empty_reason(
     frames: &[FrameUse],
     usable: &[&MeasuredFrame],
-    candidates: &[Candidate],
+    standing: &[&Candidate],
+    considered: usize,
 ) -> Option<String> {
-    if !candidates.is_empty() {
+    if !standing.is_empty() {
         return None;
     }
     if frames.is_empty() {
@@ -495,7 +501,11 @@ fn empty_reason(
     if usable.iter().all(|frame| frame.wcs.is_none()) {
         return Some("no frame could be located on the sky".to_owned());
     }
-    Some(format!("no source beyond the catalogue on {} frames", usable.len()))
+    let aside = match considered {
+        0 => String::new(),
+        count => format!(" ({count} detections are set aside, see candidates.fits)"),
+    };
+    Some(format!("no source beyond the catalogue on {} frames{aside}", usable.len()))
 }
 
 fn joined<'a>(names: impl Iterator<Item = &'a String>) -> String {

@@ -199,6 +199,8 @@ pub struct SummaryParameters {
     pub maximum_candidates: usize,
     /// Side of a cut-out.
     pub cutout_pixels: usize,
+    /// Whether artificial stars measure how complete the list is.
+    pub injections: bool,
 }
 
 impl Default for SummaryParameters {
@@ -211,6 +213,7 @@ impl Default for SummaryParameters {
             edge_pixels: 8,
             maximum_candidates: 200,
             cutout_pixels: 64,
+            injections: true,
         }
     }
 }

@@ -105,6 +105,7 @@ impl InstanceSettings {
                 edge_pixels: set.summary.edge_pixels,
                 maximum_candidates: set.summary.maximum_candidates,
                 cutout_pixels: set.summary.cutout_pixels,
+                injections: set.summary.injections,
             },
         }
     }

@@ -9,7 +9,13 @@ const HALF_GAIN: f64 = 60.0;
 /// A gain from here on is called fading (5σ).
 const FADING_GAIN: f64 = 25.0;
 /// Decay indices of afterglows; what falls much faster is a particle or a flare on a star.
-const STEEPEST_INDEX: f64 = 3.0;
+pub(super) const STEEPEST_INDEX: f64 = 3.0;
+/// Index of their steepest rise, with time: that of a reverse shock is up to five, of others two or three.
+pub(super) const STEEPEST_RISE: f64 = 4.0;
+/// How well a power law must fit for its gain to be an explanation.
+const GOOD_ENOUGH: f64 = 0.5;
+/// χ² from which on frames that do not show a source exclude that it is one.
+const EXCLUDING_CHI_SQUARE: f64 = 14.0;
 const SHALLOWEST_INDEX: f64 = 0.15;
 /// Relative width of a detection, compared with the stars of its frame.
 const SHARP_RATIO: f64 = 0.7;
@@ -18,6 +24,15 @@ const WIDE_RATIO: f64 = 1.5;
 const STREAK_RATIO: f64 = 2.5;
 /// Share of the score that comes from fading.
 const FADING_SHARE: f64 = 0.85;
+
+/// What frames that do not show a source say of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Contradiction {
+    /// Of all of them together.
+    pub chi_square: f64,
+    /// That say so at three sigma.
+    pub frames: usize,
+}
 
 /// What is known of a candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +44,8 @@ pub struct Evidence<'a> {
     pub detection_count: usize,
     /// Frames on which a source of this brightness would have been seen.
     pub chances: usize,
+    /// By how much the other frames exclude any afterglow, were there one on the frame that shows it best.
+    pub contradiction: Contradiction,
     pub best_signal_to_noise: f64,
     /// Median over its detections of the width relative to the stars of the frame.
     pub relative_width: Option<f64>,
@@ -37,6 +54,10 @@ pub struct Evidence<'a> {
     /// Largest axis ratio of its detections.
     pub axis_ratio: f64,
     pub near_edge: bool,
+    /// Part of its light is off the frame, so that its place is not known.
+    pub is_cut: bool,
+    /// It stands beside a brighter source that is saturated.
+    pub beside_saturated: bool,
     pub near_saturated: bool,
     pub near_masked: bool,
     /// Brightest magnitude beyond the faint limit of the catalogue.
@@ -50,8 +71,19 @@ pub struct Evidence<'a> {
     pub in_search_region: Option<bool>,
 }
 
-/// Reasons in a fixed order, and the score: 0 to 1.
-pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
+/// What is thought of a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// In a fixed order.
+    pub reasons: Vec<VettingReason>,
+    /// 0 to 1.
+    pub score: f64,
+    /// The reason for which it is no candidate.
+    pub set_aside: Option<VettingReason>,
+}
+
+/// Reasons, score, and whether it is a candidate at all.
+pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let mut reasons = Vec::new();
     reasons.push(match (evidence.catalogue_available, evidence.brighter_than_catalogue) {
         (false, _) => VettingReason::CatalogueUnavailable,
@@ -64,10 +96,16 @@ pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
     };
     let fading_gain = gain(|fit| fit.index > 0.0);
     let brightening_gain = gain(|fit| fit.index < 0.0);
-    let seen_once = evidence.detection_count <= 1 && evidence.chances > 1;
+    let seen_once = evidence.detection_count <= 1
+        && (evidence.chances > 1 || evidence.contradiction.chi_square > EXCLUDING_CHI_SQUARE);
+    let is_intermittent =
+        !seen_once && evidence.contradiction.frames >= evidence.detection_count.max(2);
+    let is_fading = !seen_once && fading_gain >= FADING_GAIN && fading_gain > brightening_gain;
     if seen_once {
         reasons.push(VettingReason::SeenOnce);
-    } else if fading_gain >= FADING_GAIN && fading_gain > brightening_gain {
+    } else if is_intermittent {
+        reasons.push(VettingReason::Intermittent);
+    } else if is_fading {
         reasons.push(VettingReason::Fading);
     } else if brightening_gain >= FADING_GAIN {
         reasons.push(VettingReason::Brightening);
@@ -103,7 +141,7 @@ pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
         Some(true) | None => VettingReason::InSearchRegion,
     });
 
-    if seen_once {
+    if seen_once || is_intermittent {
         factor *= 0.05;
     }
     let fading = fading_strength(evidence, fading_gain);
@@ -120,7 +158,36 @@ pub fn judge(evidence: &Evidence<'_>) -> (Vec<VettingReason>, f64) {
     let excess = (evidence.constant_excess.max(0.0) - fading_gain.max(0.0)).max(0.0);
     let varying = 0.2 * saturating(excess);
     let score = FADING_SHARE * fading.max(varying) + (1.0 - FADING_SHARE) * presence.min(1.0);
-    (reasons, (factor * score).clamp(0.0, 1.0))
+    let fades_well = is_fading
+        && evidence.fits.iter().any(|fit| {
+            fit.index > 0.0 && fit.chi_square_gain >= FADING_GAIN && good_fit(fit) >= GOOD_ENOUGH
+        });
+    let set_aside = match (seen_once, is_intermittent) {
+        (true, _) => Some(VettingReason::SeenOnce),
+        (_, true) => Some(VettingReason::Intermittent),
+        _ => flaw(evidence, fades_well),
+    };
+    Verdict { reasons, score: (factor * score).clamp(0.0, 1.0), set_aside }
+}
+
+/// A flaw for which it is no candidate. What fades well has none: a particle's hit is on one frame, sharper than any star or a streak;
+/// beside a saturated star stand its wings, spikes and bleeding; a source that the edge cuts, or makes wide, is somewhere else.
+fn flaw(evidence: &Evidence<'_>, fades_well: bool) -> Option<VettingReason> {
+    let is_single = evidence.detection_count <= 1;
+    let is_wider = |ratio| evidence.relative_width.is_some_and(|width| width > ratio);
+    if is_single && evidence.relative_width.is_some_and(|width| width < SHARP_RATIO) {
+        Some(VettingReason::SharperThanStars)
+    } else if is_single && evidence.axis_ratio > STREAK_RATIO {
+        Some(VettingReason::WiderThanStars)
+    } else if fades_well {
+        None
+    } else if evidence.beside_saturated {
+        Some(VettingReason::NearSaturated)
+    } else if evidence.is_cut || evidence.near_edge && is_wider(WIDE_RATIO) {
+        Some(VettingReason::NearEdge)
+    } else {
+        None
+    }
 }
 
 fn saturating(gain: f64) -> f64 {
@@ -187,11 +254,14 @@ mod tests {
             constant_excess: 0.0,
             detection_count: 3,
             chances: 3,
+            contradiction: Contradiction::default(),
             best_signal_to_noise: 80.0,
             relative_width: Some(1.0),
             extended: false,
             axis_ratio: 1.1,
             near_edge: false,
+            is_cut: false,
+            beside_saturated: false,
             near_saturated: false,
             near_masked: false,
             fainter_than_catalogue: false,
@@ -204,7 +274,7 @@ mod tests {
     }
 
     fn score(evidence: &Evidence<'_>) -> f64 {
-        judge(evidence).1
+        judge(evidence).score
     }
 
     #[test]
@@ -214,10 +284,11 @@ mod tests {
         let mut bright = evidence(&constant);
         bright.best_signal_to_noise = 1000.0;
         bright.near_galaxy = true;
-        let (reasons, value) = judge(&evidence(&fading));
+        let Verdict { reasons, score: value, set_aside } = judge(&evidence(&fading));
+        assert_eq!(set_aside, None);
         assert!(reasons.contains(&VettingReason::Fading));
         assert!(value > 2.0 * score(&bright), "{value} {}", score(&bright));
-        assert!(judge(&bright).0.contains(&VettingReason::Constant));
+        assert!(judge(&bright).reasons.contains(&VettingReason::Constant));
         let fainter = Evidence {
             best_signal_to_noise: 9.0,
             fainter_than_catalogue: true,
@@ -234,7 +305,7 @@ mod tests {
         assert!(score(&evidence(&steep)) < 0.4 * score(&evidence(&fading)));
         let once = Evidence { detection_count: 1, chances: 3, ..evidence(&fading) };
         assert!(score(&once) < 0.1 * score(&evidence(&fading)));
-        assert!(judge(&once).0.contains(&VettingReason::SeenOnce));
+        assert!(judge(&once).reasons.contains(&VettingReason::SeenOnce));
         for flawed in [
             Evidence { relative_width: Some(0.4), ..evidence(&fading) },
             Evidence { axis_ratio: 6.0, ..evidence(&fading) },
@@ -251,7 +322,7 @@ mod tests {
     #[test]
     fn a_single_frame_is_not_a_source_seen_once() {
         let single = Evidence { detection_count: 1, chances: 1, ..evidence(&[]) };
-        let (reasons, value) = judge(&single);
+        let Verdict { reasons, score: value, .. } = judge(&single);
         assert!(!reasons.contains(&VettingReason::SeenOnce));
         assert!(value > 0.05 && value < 0.2, "{value}");
     }
@@ -261,13 +332,58 @@ mod tests {
         let constant = [fit(0.0, 1.0, 5)];
         let faint = Evidence { fainter_than_catalogue: true, ..evidence(&constant) };
         assert!(score(&faint) < 0.01);
-        assert!(judge(&faint).0.contains(&VettingReason::FainterThanCatalogueLimit));
+        assert!(judge(&faint).reasons.contains(&VettingReason::FainterThanCatalogueLimit));
     }
 
     #[test]
     fn without_a_region_the_whole_frame_counts() {
-        let reasons = |region| judge(&Evidence { in_search_region: region, ..evidence(&[]) }).0;
+        let reasons =
+            |region| judge(&Evidence { in_search_region: region, ..evidence(&[]) }).reasons;
         assert!(reasons(None).contains(&VettingReason::InSearchRegion));
         assert!(reasons(Some(false)).contains(&VettingReason::OutsideSearchRegion));
+    }
+
+    #[test]
+    fn what_is_no_source_is_set_aside_and_what_fades_never() {
+        let fading = [fit(1.0, 150.0, 3)];
+        let once = Evidence { detection_count: 1, chances: 1, ..evidence(&[]) };
+        assert_eq!(judge(&once).set_aside, None);
+        for (flawed, reason) in [
+            (Evidence { chances: 3, ..once.clone() }, VettingReason::SeenOnce),
+            (
+                Evidence {
+                    contradiction: Contradiction { chi_square: 20.0, frames: 1 },
+                    ..once.clone()
+                },
+                VettingReason::SeenOnce,
+            ),
+            (
+                Evidence { relative_width: Some(0.5), ..once.clone() },
+                VettingReason::SharperThanStars,
+            ),
+            (Evidence { axis_ratio: 4.0, ..once }, VettingReason::WiderThanStars),
+            (Evidence { beside_saturated: true, ..evidence(&[]) }, VettingReason::NearSaturated),
+            (Evidence { is_cut: true, ..evidence(&[]) }, VettingReason::NearEdge),
+            (
+                Evidence { near_edge: true, relative_width: Some(1.8), ..evidence(&[]) },
+                VettingReason::NearEdge,
+            ),
+            (
+                Evidence {
+                    contradiction: Contradiction { chi_square: 20.0, frames: 3 },
+                    ..evidence(&[])
+                },
+                VettingReason::Intermittent,
+            ),
+        ] {
+            assert_eq!(judge(&flawed).set_aside, Some(reason), "{flawed:?}");
+            let seen_again = Evidence { detection_count: 4, fits: &fading, ..flawed };
+            let poorly = [FadingFit { reduced_chi_square: 40.0, ..fading[0].clone() }];
+            let fading_poorly = Evidence { fits: &poorly, ..seen_again.clone() };
+            let is_of_place =
+                matches!(reason, VettingReason::NearSaturated | VettingReason::NearEdge);
+            assert_eq!(judge(&fading_poorly).set_aside.is_some(), is_of_place, "{reason:?}");
+            assert_eq!(judge(&seen_again).set_aside, None, "{seen_again:?}");
+        }
     }
 }

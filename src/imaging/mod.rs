@@ -39,6 +39,7 @@ mod forced_photometry;
 pub mod growth_curve;
 mod half_light;
 pub mod image;
+pub mod injection;
 mod kron;
 mod laplacian;
 pub mod left_out;

@@ -104,10 +104,51 @@ pub struct AnalysisResult {
     pub limits: Vec<FilterLimit>,
     pub catalogue_status: CatalogueStatus,
     pub candidates: Vec<ListedCandidate>,
+    /// Detections that are in `candidates.fits` only, each with the reason why it is none ([`crate::model::Candidate::set_aside`]).
+    #[serde(default)]
+    pub set_aside: usize,
+    /// One for each stack.
+    #[serde(default)]
+    pub completeness: Vec<InjectionStudy>,
     pub degradations: Vec<Degradation>,
     /// `nothing arrived`, …, when the list is empty.
     pub empty_reason: Option<String>,
     pub provenance: Provenance,
+}
+
+/// Artificial stars of one step of magnitude.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InjectionStep {
+    pub brightest: f64,
+    pub faintest: f64,
+    pub injected: usize,
+    /// Of which so many would be candidates.
+    pub listed: usize,
+}
+
+impl InjectionStep {
+    /// `None` where nothing was injected.
+    pub fn share(&self) -> Option<f64> {
+        (self.injected > 0).then(|| self.listed as f64 / self.injected as f64)
+    }
+}
+
+/// What becomes of artificial stars in an image of a deadline, and what is found where nothing is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InjectionStudy {
+    pub filter: String,
+    /// `stack_w`.
+    pub image: String,
+    /// Magnitude of ten times the noise.
+    pub limiting_magnitude: f64,
+    /// Share of those listed that are as bright as that, to an eighth of a magnitude.
+    pub at_ten_sigma: Option<f64>,
+    /// Magnitude of which half are listed; `None` where they never are, or always.
+    pub half_magnitude: Option<f64>,
+    /// Sources in the negative of the image that would pass for candidates.
+    pub false_detections: usize,
+    /// From bright to faint.
+    pub steps: Vec<InjectionStep>,
 }
 
 impl AnalysisResult {

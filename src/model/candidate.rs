@@ -59,6 +59,8 @@ pub enum VettingReason {
     Brightening,
     Constant,
     SeenOnce,
+    /// On fewer than half of the frames that would show it.
+    Intermittent,
     NearEdge,
     NearSaturated,
     NearMaskedPixels,
@@ -93,6 +95,9 @@ pub struct Candidate {
     /// Where a minor planet is predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor_planet: Option<MinorPlanetMatch>,
+    /// What shows that no source in the sky is there, or none that can be told: it is kept in the tables and counted, but not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<VettingReason>,
 }
 
 impl Candidate {

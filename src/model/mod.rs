@@ -24,7 +24,8 @@ pub mod trigger;
 
 pub use actor::{ActorAnswer, ActorSnapshot, ActorState};
 pub use analysis::{
-    AnalysisResult, Degradation, FilterLimit, FrameUse, ListedCandidate, Provenance,
+    AnalysisResult, Degradation, FilterLimit, FrameUse, InjectionStep, InjectionStudy,
+    ListedCandidate, Provenance,
 };
 pub use camera::{CameraTraits, PixelSection};
 pub use candidate::{Candidate, FadingFit, LightCurvePoint, VettingReason};

@@ -71,6 +71,7 @@ fn listed(rank: usize, position: SkyPosition, score: f64) -> ListedCandidate {
             first_detected: t0().plus_seconds(125.0),
             detection_count: 1,
             minor_planet: None,
+            set_aside: None,
         },
     }
 }
@@ -138,6 +139,8 @@ pub(super) fn result() -> AnalysisResult {
         frames,
         catalogue_status: CatalogueStatus::Found,
         candidates: vec![best, second],
+        set_aside: 3,
+        completeness: Vec::new(),
         degradations: Vec::new(),
         empty_reason: None,
         provenance: Provenance {

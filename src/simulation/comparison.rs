@@ -345,6 +345,7 @@ mod tests {
                 first_detected,
                 detection_count: 2,
                 minor_planet: None,
+                set_aside: None,
             },
             cutout: None,
         }
@@ -385,6 +386,8 @@ mod tests {
             limits: Vec::new(),
             catalogue_status: CatalogueStatus::Found,
             candidates,
+            set_aside: 0,
+            completeness: Vec::new(),
             degradations: Vec::new(),
             empty_reason: None,
             provenance: Provenance {

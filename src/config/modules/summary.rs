@@ -20,6 +20,8 @@ pub struct SummaryConfig {
     pub maximum_candidates: usize,
     /// Side of a cut-out.
     pub cutout_pixels: usize,
+    /// Whether artificial stars measure how complete the list of a deadline is.
+    pub injections: bool,
     pub paths: InputAndOutput,
 }
 
@@ -33,6 +35,7 @@ impl Default for SummaryConfig {
             edge_pixels: 8,
             maximum_candidates: 200,
             cutout_pixels: 64,
+            injections: true,
             paths: InputAndOutput::default(),
         }
     }
@@ -66,6 +69,7 @@ impl ModuleConfig for SummaryConfig {
                 cutout_pixels: section
                     .whole("cutout_pixels", 8, 1024)?
                     .unwrap_or(defaults.cutout_pixels),
+                injections: section.boolean("injections")?.unwrap_or(defaults.injections),
                 paths: InputAndOutput::default(),
             })
         })?;

@@ -136,6 +136,8 @@ pub(crate) fn analysis(deadline: DeadlineName) -> AnalysisResult {
             .collect(),
         frames,
         catalogue_status: CatalogueStatus::Found,
+        set_aside: 12,
+        completeness: Vec::new(),
         candidates: STORIES
             .iter()
             .enumerate()
@@ -208,6 +210,7 @@ fn candidate(story: &Story, frame_count: usize) -> Candidate {
         first_detected: after(FIRST_EXPOSURE),
         detection_count: detections,
         minor_planet: None,
+        set_aside: None,
     }
 }
 
