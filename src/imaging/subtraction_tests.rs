@@ -96,7 +96,7 @@ fn what_is_new_is_found_and_nothing_else_whichever_is_sharper() {
         let kernel = &difference.kernel;
         assert_eq!(kernel.direction, direction);
         assert!((kernel.scale / SCALE - 1.0).abs() < 0.03, "{kernel:?}");
-        assert!(kernel.stamps_used >= 25 && kernel.residual_share < 0.025, "{kernel:?}");
+        assert!(kernel.stamps_used >= 25 && kernel.residual_share < 0.05, "{kernel:?}");
         let scatter = pair.scatter_on_empty_sky(&difference);
         assert!((scatter - 1.0).abs() < 0.05, "{scatter} {kernel:?}");
         assert!((kernel.noise_ratio - 1.0).abs() < 0.05, "{kernel:?}");
