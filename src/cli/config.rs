@@ -6,7 +6,7 @@ use crate::config::{
     PathRule, PipelineConfig, PipelineSet, SimulationConfig,
     modules::{
         AlignmentConfig, AstrometryConfig, FindstarsConfig, ModuleConfig, PhotometryConfig,
-        ReductionConfig, StackingConfig, SummaryConfig,
+        ReductionConfig, StackingConfig, SubtractionConfig, SummaryConfig,
     },
 };
 use anyhow::anyhow;
@@ -40,7 +40,7 @@ pub struct CheckArguments {
     json: bool,
 }
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "gic",
     "camera",
     "simulation",
@@ -51,6 +51,7 @@ const KINDS: [&str; 12] = [
     "astrometry",
     "alignment",
     "stacking",
+    "subtraction",
     "photometry",
     "summary",
 ];
@@ -164,6 +165,7 @@ fn check(file: &Path, kind: Option<&str>, paths: &PathMap) -> Result<Vec<ConfigE
         "astrometry" => module::<AstrometryConfig>(file),
         "alignment" => module::<AlignmentConfig>(file),
         "stacking" => module::<StackingConfig>(file),
+        "subtraction" => module::<SubtractionConfig>(file),
         "photometry" => module::<PhotometryConfig>(file),
         "summary" => module::<SummaryConfig>(file),
         other => {

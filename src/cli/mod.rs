@@ -54,6 +54,8 @@ enum Command {
     Astrometry(module::ModuleArguments),
     /// Module: align and stack
     Stacking(module::ModuleArguments),
+    /// Module: difference to a template, and what stands out of it
+    Subtraction(module::ModuleArguments),
     /// Module: zero point, calibrated magnitudes, limiting magnitude
     Photometry(module::ModuleArguments),
     /// Module: candidates, light curves, fading
@@ -85,13 +87,14 @@ enum Command {
 
 /// Subcommands that the program also answers to by its own name (a symbolic link), so that the
 /// seeds' command lines work as written.
-const NAMES_AS_PROGRAM: [&str; 8] = [
+const NAMES_AS_PROGRAM: [&str; 9] = [
     "gp1",
     "pipeline",
     "reduction",
     "findstars",
     "astrometry",
     "stacking",
+    "subtraction",
     "photometry",
     "summary",
 ];
@@ -158,6 +161,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Findstars(arguments) => module::run(module::Module::Findstars, arguments),
         Command::Astrometry(arguments) => module::run(module::Module::Astrometry, arguments),
         Command::Stacking(arguments) => module::run(module::Module::Stacking, arguments),
+        Command::Subtraction(arguments) => module::run(module::Module::Subtraction, arguments),
         Command::Photometry(arguments) => module::run(module::Module::Photometry, arguments),
         Command::Summary(arguments) => module::run(module::Module::Summary, arguments),
         Command::Alert(command) => alert::run(command),

@@ -77,6 +77,7 @@ fn read_module(module: Module, file: &Path, set: &mut PipelineSet) -> Result<(),
         Module::Astrometry => set.astrometry = ModuleConfig::read(file)?,
         Module::Alignment => set.alignment = ModuleConfig::read(file)?,
         Module::Stacking => set.stacking = ModuleConfig::read(file)?,
+        Module::Subtraction => set.subtraction = ModuleConfig::read(file)?,
         Module::Photometry => set.photometry = ModuleConfig::read(file)?,
         Module::Summary => set.summary = ModuleConfig::read(file)?,
     }
@@ -90,6 +91,7 @@ fn paths_of(module: Module, set: &PipelineSet) -> &InputAndOutput {
         Module::Astrometry => &set.astrometry.paths,
         Module::Alignment => &set.alignment.paths,
         Module::Stacking => &set.stacking.paths,
+        Module::Subtraction => &set.subtraction.paths,
         Module::Photometry => &set.photometry.paths,
         Module::Summary => &set.summary.paths,
     }

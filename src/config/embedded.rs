@@ -44,6 +44,7 @@ const FILES: &[(&str, &str)] = files![
     "pipelines/svom/astrometry.cfg",
     "pipelines/svom/alignment.cfg",
     "pipelines/svom/stacking.cfg",
+    "pipelines/svom/subtraction.cfg",
     "pipelines/svom/photometry.cfg",
     "pipelines/svom/summary.cfg",
     "pipelines/colibri/pipeline.cfg",
@@ -52,6 +53,7 @@ const FILES: &[(&str, &str)] = files![
     "pipelines/colibri/astrometry.cfg",
     "pipelines/colibri/alignment.cfg",
     "pipelines/colibri/stacking.cfg",
+    "pipelines/colibri/subtraction.cfg",
     "pipelines/colibri/photometry.cfg",
     "pipelines/colibri/summary.cfg",
 ];

@@ -31,8 +31,9 @@ pub use error::{ConfigError, ConfigErrorKind, Problem};
 pub use gp1::{Gp1Config, PipelineSection, ProcessingStrategy};
 pub use log::LogSettings;
 pub use modules::{
-    AlignmentConfig, AstrometryConfig, CalibrationChoice, CosmicRayChoice, FindstarsConfig,
-    InputAndOutput, ModuleConfig, PhotometryConfig, ReductionConfig, StackingConfig, SummaryConfig,
+    AlignmentConfig, AstrometryConfig, CalibrationChoice, ConvolvedChoice, CosmicRayChoice,
+    FindstarsConfig, InputAndOutput, ModuleConfig, PhotometryConfig, ReductionConfig,
+    StackingConfig, SubtractionConfig, SummaryConfig,
 };
 pub use network::{IpNetwork, is_host_and_port};
 pub use path_map::{ConfigPaths, PathMap, PathRule};

@@ -5,7 +5,7 @@ use super::{
     error::{ConfigError, Problem},
     modules::{
         AlignmentConfig, AstrometryConfig, FindstarsConfig, ModuleConfig, PhotometryConfig,
-        ReductionConfig, StackingConfig, SummaryConfig,
+        ReductionConfig, StackingConfig, SubtractionConfig, SummaryConfig,
     },
     path_map::ConfigPaths,
     pipeline::PipelineConfig,
@@ -23,6 +23,7 @@ pub struct PipelineSet {
     pub astrometry: AstrometryConfig,
     pub alignment: AlignmentConfig,
     pub stacking: StackingConfig,
+    pub subtraction: SubtractionConfig,
     pub photometry: PhotometryConfig,
     pub summary: SummaryConfig,
 }
@@ -75,6 +76,7 @@ impl PipelineSet {
             astrometry: module(directory, &text_of)?,
             alignment: module(directory, &text_of)?,
             stacking: module(directory, &text_of)?,
+            subtraction: module(directory, &text_of)?,
             photometry: module(directory, &text_of)?,
             summary: module(directory, &text_of)?,
         })
@@ -92,6 +94,7 @@ impl PipelineSet {
         let mut missing = self.pipeline.check_paths();
         missing.extend(self.reduction.check_paths());
         missing.extend(self.astrometry.check_paths());
+        missing.extend(self.subtraction.check_paths());
         missing.extend(others.into_iter().flat_map(|paths| paths.check_paths()));
         missing
     }
@@ -115,6 +118,7 @@ impl ConfigPaths for PipelineSet {
         let mut paths = self.pipeline.paths_mut();
         paths.extend(self.reduction.paths_mut());
         paths.extend(self.astrometry.paths_mut());
+        paths.extend(self.subtraction.paths_mut());
         paths.extend(others.into_iter().flat_map(|each| each.paths_mut()));
         paths
     }

@@ -15,6 +15,7 @@ use super::pipeline::Instance;
 use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
 use super::reduction_to_file::reduce_to_file;
 use super::settings::{CosmicRayStep, InstanceSettings, Module, Steps};
+use super::subtraction::{NewImage, subtract_configured, subtract_stack};
 use super::trigger_of_frame::trigger_of_frame;
 use super::workspace::{FramePaths, Workspace, component, group_of, make_directory};
 use crate::catalogs::Catalogue;
@@ -96,6 +97,7 @@ pub fn run_module(
         Module::Findstars | Module::Astrometry | Module::Photometry => {
             Ok(measure_files(&wanted, output, &settings, tools))
         }
+        Module::Subtraction => Ok(subtract_files(&wanted, output, &settings, tools)),
         Module::Alignment | Module::Stacking | Module::Summary => {
             combine_files(module, &wanted, output, &settings, tools)
         }
@@ -118,14 +120,15 @@ fn steps_for(module: Module) -> Steps {
         Module::Findstars => Steps { findstars: true, ..none },
         Module::Astrometry => Steps { findstars: true, astrometry: true, ..none },
         Module::Photometry => Steps { findstars: true, astrometry: true, photometry: true, ..none },
-        Module::Alignment | Module::Stacking | Module::Summary => Steps::ALL,
+        Module::Alignment | Module::Stacking | Module::Subtraction | Module::Summary => Steps::ALL,
     }
 }
 
 /// Tables, stacks and aligned frames that lie beside reduced ones.
 fn is_by_product(path: &Path) -> bool {
     frame_stem(path).is_some_and(|stem| {
-        stem.ends_with("_sources") || stem.ends_with("_aligned") || stem.starts_with("stack_")
+        ["_sources", "_aligned", "_difference"].iter().any(|ending| stem.ends_with(ending))
+            || stem.starts_with("stack_")
     })
 }
 
@@ -297,6 +300,52 @@ fn combine_files(
         }
     }
     Ok(outcome)
+}
+
+/// Subtracts the template that is configured from every frame, else the stack of those before it.
+fn subtract_files(
+    files: &[PathBuf],
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> BatchOutcome {
+    let context = tools.context(settings);
+    let mut outcome = BatchOutcome::default();
+    let mut group = FrameGroup::default();
+    for path in files {
+        let written = match &settings.subtraction.template {
+            Some(template) => new_image(path, output, settings, tools)
+                .and_then(|new| subtract_configured(context, &new, template, output)),
+            None => {
+                let measured = measure_file(path, output, settings, tools, &group);
+                measured.and_then(|(record, paths)| {
+                    let new = NewImage::read(context.store, &paths.reduced)?;
+                    let written = subtract_stack(context, &new, &group, output);
+                    group.absorb(context, &record, &paths)?;
+                    written
+                })
+            }
+        };
+        outcome.note(path, written);
+    }
+    outcome
+}
+
+/// The image to subtract from: as it lies in a file of this program's, else measured first.
+fn new_image(
+    path: &Path,
+    output: &Path,
+    settings: &InstanceSettings,
+    tools: &BatchTools,
+) -> Result<NewImage, Gp1Error> {
+    match NewImage::read(&*tools.store, path) {
+        Err(Gp1Error::Content { .. }) => {
+            let group = FrameGroup::default();
+            let (_, paths) = measure_file(path, output, settings, tools, &group)?;
+            NewImage::read(&*tools.store, &paths.reduced)
+        }
+        read => read,
+    }
 }
 
 /// Writes a frame on the grid of the first one of its camera and filter, sky taken off.

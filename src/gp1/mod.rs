@@ -66,6 +66,8 @@ mod settings_from_config;
 mod solved_frames_tests;
 pub mod source_table;
 pub mod stacking;
+pub mod subtraction;
+pub mod template;
 #[cfg(test)]
 mod test_sky;
 pub mod tracks;

@@ -4,6 +4,8 @@ use crate::imaging::astrometry::AstrometryParameters;
 use crate::imaging::camera_distortion::CameraDistortion;
 use crate::imaging::cosmic_rays::CosmicRayParameters;
 use crate::imaging::detection::DetectionParameters;
+use crate::imaging::difference_sources::DifferenceSearch;
+use crate::imaging::subtraction::SubtractionParameters;
 use std::path::PathBuf;
 
 /// The modules of the pipeline.
@@ -14,6 +16,7 @@ pub enum Module {
     Astrometry,
     Alignment,
     Stacking,
+    Subtraction,
     Photometry,
     Summary,
 }
@@ -27,6 +30,7 @@ impl Module {
             Self::Astrometry => "astrometry",
             Self::Alignment => "alignment",
             Self::Stacking => "stacking",
+            Self::Subtraction => "subtraction",
             Self::Photometry => "photometry",
             Self::Summary => "summary",
         }
@@ -165,6 +169,15 @@ impl Default for StackingParameters {
     }
 }
 
+/// Values of `subtraction.cfg`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SubtractionSettings {
+    /// A file or a directory; `None`: the stack of the earlier frames of the same set.
+    pub template: Option<PathBuf>,
+    pub kernel: SubtractionParameters,
+    pub search: DifferenceSearch,
+}
+
 /// Values of `photometry.cfg`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhotometryParameters {
@@ -234,6 +247,7 @@ pub struct InstanceSettings {
     pub distortions: Vec<CameraDistortion>,
     pub alignment: AlignmentParameters,
     pub stacking: StackingParameters,
+    pub subtraction: SubtractionSettings,
     pub photometry: PhotometryParameters,
     pub summary: SummaryParameters,
 }
@@ -257,6 +271,7 @@ impl InstanceSettings {
             distortions: Vec::new(),
             alignment: AlignmentParameters::default(),
             stacking: StackingParameters::default(),
+            subtraction: SubtractionSettings::default(),
             photometry: PhotometryParameters::default(),
             summary: SummaryParameters::default(),
         }

@@ -2,12 +2,19 @@
 
 use super::settings::{
     AlignmentParameters, CosmicRayStep, FindstarsParameters, InstanceSettings,
-    PhotometryParameters, ReductionParameters, StackingParameters, Steps, SummaryParameters,
+    PhotometryParameters, ReductionParameters, StackingParameters, Steps, SubtractionSettings,
+    SummaryParameters,
 };
-use crate::config::{CalibrationChoice, CosmicRayChoice, PipelineSet, PipelineSteps};
+use crate::config::{
+    CalibrationChoice, ConvolvedChoice, CosmicRayChoice, PipelineSet, PipelineSteps,
+    SubtractionConfig,
+};
 use crate::imaging::{
-    astrometry::AstrometryParameters, cosmic_rays::CosmicRayParameters,
+    astrometry::AstrometryParameters,
+    cosmic_rays::CosmicRayParameters,
     detection::DetectionParameters,
+    difference_sources::DifferenceSearch,
+    subtraction::{Direction, SubtractionParameters},
 };
 use std::path::PathBuf;
 
@@ -21,6 +28,31 @@ impl From<PipelineSteps> for Steps {
             stacking: steps.stacking,
             photometry: steps.photometry,
             summary: steps.summary,
+        }
+    }
+}
+
+impl From<&SubtractionConfig> for SubtractionSettings {
+    fn from(config: &SubtractionConfig) -> Self {
+        Self {
+            template: config.template.clone(),
+            kernel: SubtractionParameters {
+                kernel_degree: config.kernel_degree,
+                background_degree: config.background_degree,
+                cells: config.cells,
+                stars_per_cell: config.stars_per_cell,
+                least_stamps: config.minimum_stars,
+                direction: match config.convolve {
+                    ConvolvedChoice::Automatic => None,
+                    ConvolvedChoice::Template => Some(Direction::Template),
+                    ConvolvedChoice::New => Some(Direction::New),
+                },
+                mesh_pixels: Some(config.mesh_pixels),
+            },
+            search: DifferenceSearch {
+                threshold_sigma: config.threshold_sigma,
+                maximum_sources: config.maximum_sources,
+            },
         }
     }
 }
@@ -92,6 +124,7 @@ impl InstanceSettings {
                 maximum_fwhm_ratio: set.stacking.maximum_fwhm_ratio,
                 minimum_stars: set.stacking.minimum_stars,
             },
+            subtraction: (&set.subtraction).into(),
             photometry: PhotometryParameters {
                 match_radius_arcsec: set.photometry.match_radius_arcsec,
                 minimum_stars: set.photometry.minimum_stars,
@@ -127,6 +160,7 @@ mod tests {
         assert!(colibri.reduction && colibri.photometry && !colibri.summary);
         let defaults = InstanceSettings::new("svom", Steps::ALL, "calibrated");
         assert_eq!(of("svom").stacking, defaults.stacking);
+        assert_eq!(of("svom").subtraction, defaults.subtraction);
         assert_eq!(of("svom").summary, defaults.summary);
         assert_eq!(of("svom").findstars, defaults.findstars);
         assert_eq!(of("svom").reduction, defaults.reduction);

@@ -1,5 +1,5 @@
 //! The `.cfg` files of the modules: each has `[Input and Output]` (both keys optional; the command line masks them)
-//! and `[Parameters]`; the reduction also has `[Calibration]`. Every key has a default, so an empty file is a right
+//! and `[Parameters]`; the reduction also has `[Calibration]`, the subtraction `[Template]`. Every key has a default, so an empty file is a right
 //! one, and the defaults are those of the `Default` implementations.
 
 mod alignment;
@@ -8,6 +8,7 @@ mod findstars;
 mod photometry;
 mod reduction;
 mod stacking;
+mod subtraction;
 mod summary;
 
 pub use alignment::AlignmentConfig;
@@ -16,6 +17,7 @@ pub use findstars::FindstarsConfig;
 pub use photometry::PhotometryConfig;
 pub use reduction::{CalibrationChoice, CosmicRayChoice, ReductionConfig};
 pub use stacking::StackingConfig;
+pub use subtraction::{ConvolvedChoice, SubtractionConfig};
 pub use summary::SummaryConfig;
 
 use super::{
@@ -122,6 +124,7 @@ mod tests {
         check::<AstrometryConfig>();
         check::<AlignmentConfig>();
         check::<StackingConfig>();
+        check::<SubtractionConfig>();
         check::<PhotometryConfig>();
         check::<SummaryConfig>();
     }
