@@ -12,6 +12,7 @@ use super::light_curves::{KnownSky, catalogue_of_frame, from_tables, measure, me
 use super::measured_frame::MeasuredFrame;
 use super::photometry::{CalibratingCatalogue, FramePhotometry, calibrate};
 use super::reduced_file::read_reduced;
+use super::stack_difference::{StackDifference, stack_difference};
 use super::stacking::{FilterStack, StackSet};
 use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
 use crate::imaging::CalibratedImage;
@@ -123,6 +124,7 @@ pub fn provisional(
         tracks: &tracks,
         curves: &curves,
         stacks: &[],
+        changes: &[],
         minor_planets: moving.as_ref().map_or(&[], MinorPlanetAnswer::objects),
         catalogue: answer.objects(),
         catalogue_available: is_catalogued,
@@ -225,6 +227,22 @@ pub fn analyse(
         tracks.extend(stack_tracks(view, &tracks, catalogue, &rules));
     }
     timer.done("tracks");
+    let (differences, without_template) = differences(context, stacks);
+    for (view, made) in &differences {
+        let least = least_signal_to_noise(view.stack.stacked.len());
+        tracks.extend(made.tracks(view, &tracks, &rules, least));
+    }
+    let changes: Vec<Option<f64>> = tracks
+        .iter()
+        .map(|track| {
+            let of_field =
+                differences.iter().filter(|(view, _)| view.stack.reference.field == track.field);
+            of_field
+                .filter_map(|(view, made)| made.significance_at(view, track.position))
+                .max_by(|one, other| one.abs().total_cmp(&other.abs()))
+        })
+        .collect();
+    timer.done("differences");
     let first = frames.iter().find(|frame| frame.zero_point.is_some());
     let own = match first {
         Some(first) if !is_catalogued => catalogue_of_frame(first),
@@ -246,6 +264,7 @@ pub fn analyse(
         tracks: &tracks,
         curves: &curves,
         stacks: &stack_images,
+        changes: &changes,
         minor_planets: moving.as_ref().map_or(&[], MinorPlanetAnswer::objects),
         catalogue: answer.objects(),
         catalogue_available: is_catalogued,
@@ -265,6 +284,7 @@ pub fn analyse(
     };
     timer.done("injections");
     let mut degradations = degradations(frames, &answer);
+    degradations.extend(without_template);
     degradations.extend(moving.as_ref().and_then(of_minor_planets));
     if curves.frames_left_out > 0 {
         let read = frames.len() - curves.frames_left_out;
@@ -282,6 +302,30 @@ pub fn analyse(
         completeness,
         degradations,
     })
+}
+
+/// The differences of the stacks to their templates, and what is to be said where there is none though templates are looked for.
+fn differences<'a, 'b>(
+    context: StepContext<'_>,
+    stacks: &'b [StackView<'a>],
+) -> (Vec<(&'b StackView<'a>, StackDifference)>, Option<Degradation>) {
+    let mut made = Vec::new();
+    let mut refusals = Vec::new();
+    for view in stacks {
+        match stack_difference(context, view) {
+            Some(Ok(difference)) => {
+                tracing::info!(stack = %view.name, template = %difference.template, "difference made");
+                made.push((view, difference));
+            }
+            Some(Err(refusal)) => refusals.push(format!("{}: {refusal}", view.name)),
+            None => {}
+        }
+    }
+    let degradation = (!refusals.is_empty()).then(|| {
+        let reason = format!("{}; what is new is told by the catalogue alone", refusals.join("; "));
+        Degradation::new("NOTMPL", reason)
+    });
+    (made, degradation)
 }
 
 /// Of a source on a stack of so many frames.

@@ -63,6 +63,8 @@ pub struct CandidateInputs<'a> {
     pub tracks: &'a [Track],
     pub curves: &'a LightCurves,
     pub stacks: &'a [StackImage],
+    /// For each track the standard deviations by which its place has changed since a template. Empty without templates.
+    pub changes: &'a [Option<f64>],
     /// Empty where there is none or it is unavailable.
     pub catalogue: &'a [CatalogueObject],
     pub catalogue_available: bool,
@@ -164,6 +166,7 @@ fn candidate_of(inputs: &CandidateInputs<'_>, index: usize, track: &Track) -> Op
         brighter_than_catalogue: track.brighter_than.is_some(),
         catalogue_available: inputs.catalogue_available,
         near_galaxy: has_host(inputs.catalogue, track),
+        change: inputs.changes.get(index).copied().flatten(),
         on_minor_planet: minor_planet.is_some(),
         in_search_region: in_region,
     };

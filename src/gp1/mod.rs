@@ -65,9 +65,12 @@ mod settings_from_config;
 #[cfg(test)]
 mod solved_frames_tests;
 pub mod source_table;
+mod stack_difference;
 pub mod stacking;
 pub mod subtraction;
 pub mod template;
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod test_sky;
 pub mod tracks;

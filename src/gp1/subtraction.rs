@@ -6,6 +6,7 @@ use super::frame_group::FrameGroup;
 use super::frame_input::frame_stem;
 use super::frame_steps::StepContext;
 use super::reduced_file::{extensions, read_reduced};
+use super::settings::SubtractionSettings;
 use super::template::{self, Template, sky_coordinates};
 use super::workspace::component;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, NewPlane, Table};
@@ -86,6 +87,34 @@ pub fn subtract_stack(
     subtract_template(context, new, &template, output)
 }
 
+/// The difference of an image to a template, and what stands out of it. The error says why there is none.
+pub(super) fn difference_to(
+    image: &CalibratedImage,
+    wcs: Option<&WorldCoordinates>,
+    template: &Template,
+    settings: &SubtractionSettings,
+) -> Result<(Difference, DifferenceSources), String> {
+    let refused = |why: &dyn std::fmt::Display| format!("template {}: {why}", template.name);
+    let on_grid =
+        template::on_grid(template, wcs, image.shape()).map_err(|refusal| refused(&refusal))?;
+    let stars = bright_stars(image);
+    let width = |image: &CalibratedImage| {
+        stellar_width(image, &stars).ok_or_else(|| refused(&"no star tells its width"))
+    };
+    let input = SubtractionInput {
+        new: image,
+        template: &on_grid.image,
+        stars: &stars,
+        new_fwhm_pixels: width(image)?,
+        template_fwhm_pixels: width(&on_grid.image)?,
+        new_noise_factor: 1.0,
+        template_noise_factor: on_grid.noise_factor,
+    };
+    let difference = subtract(&input, &settings.kernel).map_err(|refusal| refused(&refusal))?;
+    let found = find(&difference, image, &settings.search);
+    Ok((difference, found))
+}
+
 /// Subtracts one template and writes the files.
 fn subtract_template(
     context: StepContext<'_>,
@@ -93,28 +122,9 @@ fn subtract_template(
     template: &Template,
     output: &Path,
 ) -> Result<PathBuf, Gp1Error> {
-    let unusable = |what: String| Gp1Error::Unusable { path: new.path.clone(), what };
-    let shape = new.image.shape();
-    let on_grid = template::on_grid(template, new.wcs.as_ref(), shape)
-        .map_err(|refusal| unusable(format!("template {}: {refusal}", template.name)))?;
-    let stars = bright_stars(&new.image);
-    let width = |image: &CalibratedImage| {
-        stellar_width(image, &stars)
-            .ok_or_else(|| unusable(format!("template {}: no star tells its width", template.name)))
-    };
-    let input = SubtractionInput {
-        new: &new.image,
-        template: &on_grid.image,
-        stars: &stars,
-        new_fwhm_pixels: width(&new.image)?,
-        template_fwhm_pixels: width(&on_grid.image)?,
-        new_noise_factor: 1.0,
-        template_noise_factor: on_grid.noise_factor,
-    };
     let settings = &context.settings.subtraction;
-    let difference = subtract(&input, &settings.kernel)
-        .map_err(|refusal| unusable(format!("template {}: {refusal}", template.name)))?;
-    let found = find(&difference, &new.image, &settings.search);
+    let (difference, found) = difference_to(&new.image, new.wcs.as_ref(), template, settings)
+        .map_err(|what| Gp1Error::Unusable { path: new.path.clone(), what })?;
     let mut header = new.header.clone();
     set_cards(&mut header, template, &difference, &found);
     let path = output.join(format!("{}_difference.fits", new.name));

@@ -22,6 +22,11 @@ const SHARP_RATIO: f64 = 0.7;
 const WIDE_RATIO: f64 = 1.5;
 /// Axis ratio from which a detection is a streak.
 const STREAK_RATIO: f64 = 2.5;
+/// From here on a place has changed since the template; and below here it has not.
+const CHANGED_SIGMA: f64 = 5.0;
+const UNCHANGED_SIGMA: f64 = 3.0;
+/// A source of so many standard deviations would be told on the difference.
+const TOLD_SIGNAL_TO_NOISE: f64 = 12.0;
 /// Share of the score that comes from fading.
 const FADING_SHARE: f64 = 0.85;
 
@@ -65,6 +70,8 @@ pub struct Evidence<'a> {
     pub brighter_than_catalogue: bool,
     pub catalogue_available: bool,
     pub near_galaxy: bool,
+    /// Standard deviations by which its place has changed since a template; `None` where there is none.
+    pub change: Option<f64>,
     /// Most detections lie where a minor planet is predicted, within its error.
     pub on_minor_planet: bool,
     /// `None` where there is no search region: the whole frame counts.
@@ -133,6 +140,12 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     );
     weigh(evidence.near_galaxy, VettingReason::NearGalaxy, 1.0);
     weigh(evidence.on_minor_planet, VettingReason::MinorPlanet, 0.05);
+    let has_changed = evidence.change.is_some_and(|sigma| sigma >= CHANGED_SIGMA);
+    // A source this bright would stand out of the difference, were it not on the template.
+    let is_as_before = evidence.best_signal_to_noise >= TOLD_SIGNAL_TO_NOISE
+        && evidence.change.is_some_and(|sigma| sigma.abs() < UNCHANGED_SIGMA);
+    weigh(has_changed, VettingReason::InDifference, 1.0);
+    weigh(is_as_before, VettingReason::InTemplate, 0.2);
     if evidence.fainter_than_catalogue {
         reasons.push(VettingReason::FainterThanCatalogueLimit);
     }
@@ -153,6 +166,10 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     }
     if evidence.near_galaxy {
         presence *= 1.2;
+    }
+    if has_changed {
+        // No catalogue has to have it: it is new, or brighter than it was.
+        presence = (2.0 * signal / (signal + 30.0)).max(presence);
     }
     // It varies, but not as an afterglow: worth a look, less than fading.
     let excess = (evidence.constant_excess.max(0.0) - fading_gain.max(0.0)).max(0.0);
@@ -268,6 +285,7 @@ mod tests {
             brighter_than_catalogue: false,
             catalogue_available: true,
             near_galaxy: false,
+            change: None,
             on_minor_planet: false,
             in_search_region: Some(true),
         }

@@ -72,6 +72,10 @@ pub enum VettingReason {
     NearGalaxy,
     MinorPlanet,
     CatalogueUnavailable,
+    /// It stands in the difference to a template.
+    InDifference,
+    /// The difference to a template shows no change there.
+    InTemplate,
 }
 
 /// A candidate with its history.

@@ -213,6 +213,8 @@ impl From<VettingReason> for ReasonView {
             VettingReason::Brightening => ("brightens", For),
             VettingReason::Constant => ("constant so far", Against),
             VettingReason::SeenOnce => ("seen once only", Against),
+            VettingReason::InDifference => ("new or brighter than on the template", For),
+            VettingReason::InTemplate => ("the same on the template", Against),
             VettingReason::Intermittent => ("not seen on most frames", Against),
             VettingReason::NearEdge => ("near the edge of the frame", Against),
             VettingReason::NearSaturated => ("near a saturated star", Against),
