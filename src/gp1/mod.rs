@@ -64,6 +64,8 @@ mod solved_frames_tests;
 pub mod source_table;
 pub mod stacking;
 pub mod subtraction;
+#[cfg(test)]
+mod subtraction_tests;
 pub mod template;
 #[cfg(test)]
 mod test_sky;
