@@ -68,6 +68,8 @@ pub mod source_table;
 mod stack_difference;
 pub mod stacking;
 pub mod subtraction;
+#[cfg(test)]
+mod subtraction_tests;
 pub mod template;
 #[cfg(test)]
 mod template_tests;

@@ -148,7 +148,7 @@ fn set_cards(
     if let Some(date) = template.header.text("DATE-OBS") {
         header.set("TMPLDATE", date.as_str(), "its DATE-OBS");
     }
-    header.set("DIRECTION", kernel.direction.name(), "image that was convolved");
+    header.set("CONVOLVE", kernel.direction.name(), "image that was convolved");
     header.set("KERSUM", kernel.scale, "flux in the frame for one of the template");
     header.set("KERREACH", kernel.reach, "[pixel] half-side of the kernel");
     header.set("KERDEG", kernel.degree, "powers with which it varies in place");
