@@ -91,7 +91,10 @@ fn field_minor_planets(
 }
 
 /// The catalogue about the field of the frames.
-fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> CatalogueAnswer {
+pub(super) fn field_catalogue(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+) -> CatalogueAnswer {
     let answer = first_placed(frames).and_then(|frame| {
         let (centre, radius_degrees) = cone_about(frame)?;
         Some(context.catalogue.cone_at(centre, radius_degrees, frame.start()))

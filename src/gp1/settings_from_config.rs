@@ -1,5 +1,6 @@
 //! Settings of an instance from the seeds' configuration files.
 
+use super::report::circular::CircularLines;
 use super::settings::{
     AlignmentParameters, CosmicRayStep, FindstarsParameters, InstanceSettings,
     PhotometryParameters, ReductionParameters, StackingParameters, Steps, SummaryParameters,
@@ -106,6 +107,10 @@ impl InstanceSettings {
                 maximum_candidates: set.summary.maximum_candidates,
                 cutout_pixels: set.summary.cutout_pixels,
             },
+            circular: CircularLines::new(
+                set.summary.circular_authors.as_deref(),
+                set.summary.circular_contact.as_deref(),
+            ),
         }
     }
 }

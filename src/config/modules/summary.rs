@@ -20,6 +20,10 @@ pub struct SummaryConfig {
     pub maximum_candidates: usize,
     /// Side of a cut-out.
     pub cutout_pixels: usize,
+    /// Authors' line of the draft of a circular.
+    pub circular_authors: Option<String>,
+    /// Who answers questions about it.
+    pub circular_contact: Option<String>,
     pub paths: InputAndOutput,
 }
 
@@ -33,6 +37,8 @@ impl Default for SummaryConfig {
             edge_pixels: 8,
             maximum_candidates: 200,
             cutout_pixels: 64,
+            circular_authors: None,
+            circular_contact: None,
             paths: InputAndOutput::default(),
         }
     }
@@ -66,6 +72,8 @@ impl ModuleConfig for SummaryConfig {
                 cutout_pixels: section
                     .whole("cutout_pixels", 8, 1024)?
                     .unwrap_or(defaults.cutout_pixels),
+                circular_authors: section.text("circular_authors")?,
+                circular_contact: section.text("circular_contact")?,
                 paths: InputAndOutput::default(),
             })
         })?;
