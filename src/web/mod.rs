@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api_error;
+mod beside_result;
 mod cutouts;
 mod entity;
 mod event_stream;
@@ -12,7 +13,8 @@ mod flow;
 pub mod health;
 pub mod metrics;
 mod page;
-pub mod server;
+mod reports;
+mod server;
 mod snapshot;
 pub mod status;
 pub mod view;

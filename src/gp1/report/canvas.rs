@@ -6,8 +6,10 @@ use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::png::PngEncoder
 
 pub const BLACK: u8 = 0;
 pub const WHITE: u8 = 255;
-/// What no image covers.
-const MISSING: u8 = 200;
+/// What no image covers is hatched: line and ground.
+const MISSING: (u8, u8) = (150, 235);
+/// Distance of the lines, pixels.
+const HATCH_PIXELS: usize = 6;
 /// The largest side, pixels: a bound on memory.
 const LARGEST_SIDE: usize = 4096;
 
@@ -120,10 +122,11 @@ impl Canvas {
         }));
     }
 
-    /// Two short lines that point at a place from the right and from below, and leave `clear` pixels about it free.
-    pub fn reticle(&mut self, (x, y): (f64, f64), clear: f64, length: f64) {
+    /// Two short lines that point at a place from the right and from below, or from above with `downwards` −1, and leave `clear` pixels
+    /// about it free.
+    pub fn reticle(&mut self, (x, y): (f64, f64), clear: f64, length: f64, downwards: f64) {
         self.line((x + clear, y), (x + clear + length, y));
-        self.line((x, y + clear), (x, y + clear + length));
+        self.line((x, y + downwards * clear), (x, y + downwards * (clear + length)));
     }
 
     /// Writes a text with its upper left corner at a place, `size` pixels for each of a letter; with a light edge.
@@ -174,14 +177,16 @@ impl Canvas {
     ) {
         for ((row, column), value) in picture.pixels.indexed_iter() {
             let value = f64::from(*value);
-            let grey = if value.is_finite() {
-                (255.0 * (1.0 - stretch.share((value - sky) * scale))).round() as u8
-            } else {
-                MISSING
-            };
+            let share = stretch.share((value - sky) * scale);
+            let grey = (255.0 * (1.0 - share)).round() as u8;
             for down in 0..zoom {
                 for right in 0..zoom {
                     let (x, y) = (left + column * zoom + right, top + row * zoom + down);
+                    let grey = match value.is_finite() {
+                        true => grey,
+                        false if (x + y).is_multiple_of(HATCH_PIXELS) => MISSING.0,
+                        false => MISSING.1,
+                    };
                     self.set(x as i64, y as i64, grey);
                 }
             }
@@ -212,7 +217,7 @@ mod tests {
     #[test]
     fn marks_leave_the_place_they_mark_free() {
         let mut canvas = Canvas::new(41, 41);
-        canvas.reticle((20.0, 20.0), 6.0, 8.0);
+        canvas.reticle((20.0, 20.0), 6.0, 8.0, 1.0);
         assert_eq!(canvas.at(20, 20), Some(WHITE));
         assert_eq!(canvas.at(25, 20), Some(WHITE));
         assert_eq!(canvas.at(28, 20), Some(BLACK));
@@ -230,7 +235,7 @@ mod tests {
             canvas.circle((2.0, 2.0), bad, Some(5.0));
             canvas.arrow((bad, 0.0), (0.0, 0.0));
             canvas.text((bad, bad), 2, "N");
-            canvas.reticle((bad, bad), 1.0, 2.0);
+            canvas.reticle((bad, bad), 1.0, 2.0, 1.0);
         }
         canvas.circle((4.0, 4.0), 300.0, None);
         canvas.line((-50.0, 4.0), (50.0, 4.0));

@@ -5,7 +5,7 @@ use super::verdict::{Verdict, verdict};
 use super::votable::systems;
 use super::words::sexagesimal;
 use crate::alerts::naming::trigger_name;
-use crate::model::{AnalysisResult, LightCurvePoint, ListedCandidate, UtcTime};
+use crate::model::{AnalysisResult, LightCurvePoint, ListedCandidate, UtcTime, VettingReason};
 use std::fmt::Write;
 
 /// Longest line.
@@ -145,7 +145,7 @@ fn observation(result: &AnalysisResult, burst: &str, telescope: &str) -> String 
         .zip(used.iter().map(|frame| frame.start.plus_seconds(frame.exposure_seconds)).max())
     else {
         return format!(
-            "No image of the field of {burst} (SVOM {}, T0 = {t0} UTC) with {telescope} could be used by {}.",
+            "No image of the field of {burst} ({}, T0 = {t0} UTC) with {telescope} could be used by {}.",
             result.burst_id, result.deadline
         );
     };
@@ -154,7 +154,7 @@ fn observation(result: &AnalysisResult, burst: &str, telescope: &str) -> String 
     filters.dedup();
     let exposure: f64 = used.iter().map(|frame| frame.exposure_seconds).sum();
     format!(
-        "We observed the field of {burst} (SVOM {}, T0 = {t0} UTC) with {telescope} ({}) in filter{} {} from {} to {}, {} image{} and {exposure:.0} s of exposure in all.",
+        "We observed the field of {burst} ({}, T0 = {t0} UTC) with {telescope} ({}) in filter{} {} from {} to {}, {} image{} and {exposure:.0} s of exposure in all.",
         result.burst_id,
         result.instrument,
         if filters.len() == 1 { "" } else { "s" },
@@ -178,7 +178,10 @@ fn detection(text: &mut String, result: &AnalysisResult, listed: &ListedCandidat
     };
     let catalogue = catalogue_name(result);
     text.push_str(&wrapped(
-        &format!("We find a source that is not in the catalogue {catalogue} or is brighter than there, at"),
+        &match candidate.reasons.contains(&VettingReason::NotInCatalogue) {
+            true => format!("We find a source that is not in {catalogue} at"),
+            false => format!("We find a source that is brighter than in {catalogue} at"),
+        },
         "",
     ));
     let _ = write!(
@@ -289,7 +292,7 @@ fn photometric_note(result: &AnalysisResult) -> String {
         let bands =
             if bands.is_empty() { String::new() } else { format!(" ({})", bands.join(", ")) };
         format!(
-            "Magnitudes are calibrated against stars of {}{bands}; their system is {}.",
+            "Magnitudes are calibrated against stars of {}{bands}; the system is {}.",
             catalogue_name(result),
             systems(result)
         )

@@ -93,7 +93,7 @@ pub fn strip(layers: &[Layer], clear_arcsec: f64) -> Option<Canvas> {
         canvas.text((left as f64 + 3.0, 4.0), 2, &layer.title);
         let middle = (panel as f64 - 1.0) / 2.0;
         let centre = (left as f64 + middle, TITLE_HEIGHT as f64 + middle);
-        canvas.reticle(centre, clear * zoom as f64, panel as f64 / 9.0);
+        canvas.reticle(centre, clear * zoom as f64, panel as f64 / 9.0, 1.0);
     }
     let floor = (TITLE_HEIGHT + panel) as f64;
     let pixels_per_arcsec = zoom as f64 / scale;

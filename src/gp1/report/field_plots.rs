@@ -2,9 +2,9 @@
 
 use super::catalogued::{CalibrationSample, CataloguedSource};
 use super::plot::{Axis, Mark, Plot, Spacing};
-use super::words::{duration, number, with_error};
+use super::words::{duration, number, plural, with_error};
 use crate::imaging::statistics::median_and_deviation;
-use crate::model::AnalysisResult;
+use crate::model::{AnalysisResult, ObjectKind};
 use std::collections::BTreeSet;
 
 const WIDE: (f64, f64) = (720.0, 340.0);
@@ -16,7 +16,9 @@ const BIN_MAGNITUDES: f64 = 0.5;
 const FEWEST_IN_BIN: usize = 5;
 /// A star farther than this from the zero point is left off the plot, magnitudes; how many is said.
 const LARGEST_RESIDUAL: f64 = 1.0;
-/// Candidates that are named in the variability plot.
+/// Candidates whose marks are filled in the variability plot.
+const FILLED_CANDIDATES: usize = 20;
+/// Candidates that are named in it.
 const NAMED_CANDIDATES: usize = 3;
 
 /// A drawing with the sentence below it.
@@ -101,13 +103,14 @@ pub fn variability(
     for (rank, id, mean, scatter) in candidates.iter().rev() {
         let title =
             format!("{rank}: {id}, {} mag, scatter {} mag", number(*mean, 2), number(*scatter, 3));
-        plot.mark((*mean, *scatter), series, Mark::Point, &title);
+        let mark = if *rank <= FILLED_CANDIDATES { Mark::Point } else { Mark::Hollow };
+        plot.mark((*mean, *scatter), series, mark, &title);
         if *rank <= NAMED_CANDIDATES {
             plot.label((*mean, *scatter), &rank.to_string());
         }
     }
     let caption = format!(
-        "Filter {filter}: standard deviation of the magnitude over the frames against its mean, of {} catalogued sources (dots) and {} candidates (marks; the first \
+        "Filter {filter}: standard deviation of the magnitude over the frames against its mean, of {} catalogued sources (dots) and {} candidates (marks; those to rank {FILLED_CANDIDATES} filled, the first \
          {NAMED_CANDIDATES} with their rank), each seen on at least {FEWEST_FRAMES} frames. The line is the median of the catalogued sources: what is far above it varies.",
         field.len(),
         candidates.len()
@@ -229,6 +232,41 @@ fn against_colour(
     Some(Figure { svg: plot.finish(&caption), caption })
 }
 
+/// What the frames measure of catalogued sources less what the catalogue says. `None` where it says nothing.
+pub fn residuals(
+    filters: &[String],
+    series: usize,
+    sources: &[CataloguedSource],
+) -> Option<Figure> {
+    let filter = filters.get(series)?;
+    let all: Vec<(f64, f64)> = sources
+        .iter()
+        .filter(|source| source.kind != ObjectKind::Galaxy)
+        .filter_map(|source| {
+            let measured = source.magnitudes.get(series)?.as_ref()?;
+            Some((measured.expected?, measured.magnitude - measured.expected?))
+        })
+        .collect();
+    let near: Vec<(f64, f64)> =
+        all.iter().copied().filter(|each| each.1.abs() <= LARGEST_RESIDUAL).collect();
+    let differences: Vec<f64> = near.iter().map(|each| each.1).collect();
+    let (median, deviation) = median_and_deviation(&differences)?;
+    let x = Axis::holding("catalogue magnitude", Spacing::Linear, near.iter().map(|each| each.0))?;
+    let y = Axis::holding("measured − catalogue, mag", Spacing::Linear, differences)?;
+    let ends = [f64::NEG_INFINITY, f64::INFINITY].map(|end| x.clamped(end));
+    let mut plot = Plot::new(HALF, x, y);
+    plot.dots(near.iter().copied(), &format!("dots series-{}", series % super::plot::SERIES));
+    plot.line(ends.map(|end| (end, 0.0)), "law");
+    let caption = format!(
+        "Filter {filter}: mean magnitude over the frames less that of the catalogue, of {}: median {} mag, robust deviation {} mag. {} beyond {LARGEST_RESIDUAL} mag not drawn.",
+        plural(near.len(), "star"),
+        number(median, 3),
+        number(deviation, 3),
+        all.len() - near.len()
+    );
+    Some(Figure { svg: plot.finish(&caption), caption })
+}
+
 /// Limiting magnitude of every frame, and of the deepest image of each filter, against time. `None` where none is known.
 pub fn sensitivity(result: &AnalysisResult, filters: &[String]) -> Option<Figure> {
     let after = |instant: crate::model::UtcTime| instant.seconds_since(result.t0) / 60.0;
@@ -277,12 +315,15 @@ pub fn sensitivity(result: &AnalysisResult, filters: &[String]) -> Option<Figure
         let title = format!("{name}: {} mag, {}", number(*limit, 2), duration(*exposure));
         plot.mark((*middle, *limit), *series, Mark::Point, &title);
     }
+    let unknown = result.frames.len() - frames.len();
+    let left_out = match unknown {
+        0 => String::new(),
+        unknown => format!(" {} without a limit not drawn.", plural(unknown, "frame")),
+    };
     let caption = format!(
-        "Magnitude of a source of ten times its noise: {} frames (filled) and {} stacks (open, with the time that they span), {} of {} frames without a limit left out.",
-        frames.len(),
-        stacks.len(),
-        result.frames.len() - frames.len(),
-        result.frames.len()
+        "Magnitude of a source of ten times its noise: {} (filled) and {} (open, with the time that it spans).{left_out}",
+        plural(frames.len(), "frame"),
+        plural(stacks.len(), "stack"),
     );
     Some(Figure { svg: plot.finish(&caption), caption })
 }

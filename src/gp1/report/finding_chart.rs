@@ -99,15 +99,36 @@ pub fn draw(subject: &ChartSubject<'_>, picture: &SkyPicture) -> Option<Canvas> 
     {
         canvas.circle(middle, radius * 3600.0 / picture.scale_arcsec, Some(3.0));
     }
-    let mut taken = vec![(centre.0 - 30.0, centre.1 - 30.0, 75.0, 75.0)];
-    let marked = subject
+    let clear = 12.0;
+    let offset = offset_from_star(subject.position, subject.stars)
+        .filter(|offset| place(offset.star.position).is_some_and(is_inside));
+    let way = offset.and_then(|offset| place(offset.star.position));
+    let marked: Vec<(f64, (f64, f64))> = subject
         .stars
         .iter()
-        .filter_map(|star| Some((star, place(star.position).filter(|place| is_inside(*place))?)))
-        .take(MARKED_STARS);
-    for (star, (x, y)) in marked {
+        .filter_map(|star| {
+            let place = place(star.position).filter(|place| is_inside(*place))?;
+            Some((star.magnitude, place))
+        })
+        .take(MARKED_STARS)
+        .collect();
+    let floor = (TOP + side) as f64;
+    // What labels keep off: the place, the compass, the scale bar, the way, and all circles.
+    let mut taken = vec![
+        Patch { left: centre.0 - 40.0, top: centre.1 - 40.0, width: 80.0, height: 80.0 },
+        Patch { left: side as f64 - 85.0, top: TOP as f64, width: 85.0, height: 85.0 },
+        Patch { left: 0.0, top: floor - 40.0, width: 90.0 / picture.scale_arcsec, height: 40.0 },
+    ];
+    taken.extend(way.into_iter().flat_map(|star| legs(star, centre)));
+    taken.extend(marked.iter().map(|(_, (x, y))| Patch {
+        left: x - CIRCLE_PIXELS,
+        top: y - CIRCLE_PIXELS,
+        width: 2.0 * CIRCLE_PIXELS,
+        height: 2.0 * CIRCLE_PIXELS,
+    }));
+    for (magnitude, (x, y)) in marked {
         canvas.circle((x, y), CIRCLE_PIXELS, None);
-        let label = format!("{:.1}", star.magnitude);
+        let label = format!("{magnitude:.1}");
         let (width, height) = (Canvas::text_width(&label, 2), 16.0);
         let free = [
             (x + CIRCLE_PIXELS + 3.0, y - 7.0),
@@ -116,37 +137,26 @@ pub fn draw(subject: &ChartSubject<'_>, picture: &SkyPicture) -> Option<Canvas> 
             (x - width / 2.0, y + CIRCLE_PIXELS + 4.0),
         ]
         .into_iter()
-        .find(|&(left, top)| {
-            let is_on = left >= 2.0
-                && left + width <= side as f64 - 2.0
-                && top >= TOP as f64 + 2.0
-                && top + height <= (TOP + side) as f64 - 2.0;
-            is_on
-                && taken.iter().all(|&(l, t, w, h)| {
-                    left + width < l || left > l + w || top + height < t || top > t + h
-                })
+        .map(|(left, top)| Patch { left, top, width, height })
+        .find(|label| {
+            let is_on = label.left >= 2.0
+                && label.left + width <= side as f64 - 2.0
+                && label.top >= TOP as f64 + 2.0
+                && label.top + height <= floor - 2.0;
+            is_on && taken.iter().all(|other| !label.overlaps(other))
         });
-        taken.push((
-            x - CIRCLE_PIXELS,
-            y - CIRCLE_PIXELS,
-            2.0 * CIRCLE_PIXELS,
-            2.0 * CIRCLE_PIXELS,
-        ));
-        if let Some((left, top)) = free {
-            canvas.text((left, top), 2, &label);
-            taken.push((left, top, width, height));
+        if let Some(free) = free {
+            canvas.text((free.left, free.top), 2, &label);
+            taken.push(free);
         }
     }
-    let clear = 12.0;
-    let offset = offset_from_star(subject.position, subject.stars)
-        .filter(|offset| place(offset.star.position).is_some_and(is_inside));
-    if let Some(offset) = offset
-        && let Some(star) = place(offset.star.position)
-    {
+    if let Some(star) = way {
         draw_way(&mut canvas, star, centre, clear);
     }
+    // The reticle comes from the side that the way leaves free.
+    let downwards = if way.is_some_and(|star| star.1 > centre.1) { -1.0 } else { 1.0 };
     if subject.is_source {
-        canvas.reticle(centre, clear, 26.0);
+        canvas.reticle(centre, clear, 26.0, downwards);
     } else {
         canvas.line((centre.0 - 6.0, centre.1), (centre.0 + 6.0, centre.1));
         canvas.line((centre.0, centre.1 - 6.0), (centre.0, centre.1 + 6.0));
@@ -176,6 +186,39 @@ fn way_in_words(offset: &Offset) -> String {
         along(offset.east, 'E', 'W'),
         along(offset.north, 'N', 'S')
     )
+}
+
+/// A piece of the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Patch {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Patch {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.left < other.left + other.width
+            && other.left < self.left + self.width
+            && self.top < other.top + other.height
+            && other.top < self.top + self.height
+    }
+
+    fn about(from: (f64, f64), to: (f64, f64)) -> Self {
+        Self {
+            left: from.0.min(to.0) - 4.0,
+            top: from.1.min(to.1) - 4.0,
+            width: (from.0 - to.0).abs() + 8.0,
+            height: (from.1 - to.1).abs() + 8.0,
+        }
+    }
+}
+
+/// Where the two legs of the way lie.
+fn legs(star: (f64, f64), centre: (f64, f64)) -> [Patch; 2] {
+    let corner = (centre.0, star.1);
+    [Patch::about(star, corner), Patch::about(corner, centre)]
 }
 
 /// East or west first, then north or south; ends short of the place.

@@ -2,7 +2,7 @@
 
 use super::field_plots::Figure;
 use super::plot::{Axis, Mark, Plot, Spacing};
-use super::words::{duration, number, plural, with_error};
+use super::words::{after_t0, number, plural, with_error};
 use crate::model::{Candidate, FadingFit, LightCurvePoint, UtcTime};
 use std::collections::BTreeSet;
 
@@ -79,11 +79,11 @@ pub fn light_curve(
         };
         let what = if point.detected { "" } else { "fainter than " };
         let title = format!(
-            "{}, {} = {what}{} at T0 + {}",
+            "{}, {} = {what}{} at {}",
             point.image,
             point.filter,
             with_error(point.magnitude, error, 2),
-            duration(place.0)
+            after_t0(place.0)
         );
         plot.mark(place, series, mark, &title);
     }

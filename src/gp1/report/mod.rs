@@ -18,6 +18,8 @@ mod page_tables;
 mod pictures;
 mod plot;
 mod regions;
+#[cfg(test)]
+mod report_tests;
 mod verdict;
 mod votable;
 mod words;

@@ -2,13 +2,13 @@
 
 use super::base64::base64;
 use super::catalogued::{CalibrationSample, CataloguedSource};
-use super::field_plots::{Figure, calibration, sensitivity, single_frames, variability};
+use super::field_plots::{Figure, calibration, residuals, sensitivity, single_frames, variability};
 use super::light_curve_plot::light_curve;
 use super::page_tables::{candidate_table, catalogued_table, frame_table};
 use super::plot::{Mark, legend_mark};
 use super::verdict;
 use super::words::{
-    ABSENT, angle, date_and_time, duration, escaped, number, plural, reason, sexagesimal,
+    ABSENT, after_t0, angle, date_and_time, duration, escaped, number, plural, reason, sexagesimal,
     with_error,
 };
 use crate::alerts::naming::trigger_name;
@@ -114,19 +114,14 @@ fn fact(page: &mut String, term: &str, value: &str, note: &str) {
 fn summary(content: &PageContent<'_>) -> String {
     let result = content.result;
     let mut page = String::from("<section id=\"summary\"><h2>Summary</h2><dl class=\"facts\">");
-    let since = |instant: crate::model::UtcTime| duration(instant.seconds_since(result.t0));
+    let since = |instant: crate::model::UtcTime| after_t0(instant.seconds_since(result.t0));
     fact(&mut page, "T0 (UTC)", &date_and_time(result.t0), &format!("from {}", result.t0_source));
-    fact(
-        &mut page,
-        "Alert received",
-        &date_and_time(result.opened_at),
-        &format!("T0 + {}", since(result.opened_at)),
-    );
+    fact(&mut page, "Alert received", &date_and_time(result.opened_at), &since(result.opened_at));
     fact(
         &mut page,
         &format!("Deadline {}", result.deadline),
         &date_and_time(result.due_at),
-        &format!("T0 + {}", since(result.due_at)),
+        &since(result.due_at),
     );
     match result.search_region {
         Some(region) => {
@@ -223,13 +218,13 @@ fn candidates(content: &PageContent<'_>) -> String {
     } else {
         let _ = write!(
             page,
-            "<p>{}, with sources that are brighter than the catalogue says. The {listed} best are listed here, the first {shown} with pictures and light curves. \
+            "<p>{}, counting sources that are brighter than the catalogue says. The {listed} best are listed here, the first {shown} with pictures and light curves. \
              All {} are in <a href=\"{}\">{}</a>.</p>{}",
             plural(content.candidate_count, "candidate"),
             content.candidate_count,
             files::CANDIDATES,
             files::CANDIDATES,
-            candidate_table(result, shown),
+            candidate_table(result.candidates.get(..shown).unwrap_or_default(), true),
         );
     }
     if let Some(chart) = content.chart {
@@ -271,6 +266,10 @@ fn candidates(content: &PageContent<'_>) -> String {
             }
         }
         page.push_str("</article>");
+    }
+    if let Some(others) = result.candidates.get(shown..).filter(|others| !others.is_empty()) {
+        page.push_str("<h3 id=\"others\">Further candidates</h3>");
+        page.push_str(&candidate_table(others, false));
     }
     page.push_str("</section>\n");
     page
@@ -344,7 +343,13 @@ fn catalogued_section(content: &PageContent<'_>) -> String {
             escaped(&sample.frame)
         );
         calibration(sample, series).iter().for_each(|each| figure(&mut page, each));
+        if let Some(drawn) = residuals(content.filters, series, content.sources) {
+            figure(&mut page, &drawn);
+        }
         page.push_str("</div>");
+        if sample.points.iter().all(|point| point.colour.is_none()) {
+            page.push_str("<p>The catalogue gives no colours of these stars.</p>");
+        }
     }
     if content.calibrations.is_empty() {
         page.push_str("<p>No catalogue calibrates these frames: magnitudes are instrumental, or there are none.</p>");

@@ -2,11 +2,9 @@
 
 use super::catalogued::CataloguedSource;
 use super::light_curve_plot::strongest;
-use super::words::{
-    ABSENT, angle, duration, escaped, number, plural, reason, sexagesimal, with_error,
-};
+use super::words::{ABSENT, duration, escaped, number, plural, reason, sexagesimal, with_error};
 use crate::model::report_file as files;
-use crate::model::{AnalysisResult, ObjectKind};
+use crate::model::{AnalysisResult, ListedCandidate, ObjectKind};
 use std::fmt::Write;
 
 /// Catalogued sources in the page, the brightest; all are in the file beside it.
@@ -31,8 +29,8 @@ fn words(cell: &str) -> String {
     format!("<td>{}</td>", escaped(cell))
 }
 
-/// All listed candidates; the first `shown` are links to where they are shown in full.
-pub fn candidate_table(result: &AnalysisResult, shown: usize) -> String {
+/// Candidates, a row each; with `are_shown` their names lead to where they are shown in full.
+pub fn candidate_table(candidates: &[ListedCandidate], are_shown: bool) -> String {
     let mut table = format!(
         "<div class=\"scroll\"><table><caption>Candidates, the best first</caption>{}<tbody>",
         head(&[
@@ -43,17 +41,17 @@ pub fn candidate_table(result: &AnalysisResult, shown: usize) -> String {
             ("First magnitude", true),
             ("Decay index α", true),
             ("Score", true),
-            ("Offset", true),
+            ("Offset, ″", true),
             ("Region", false),
             ("Seen", true),
             ("Reasons", false),
         ])
     );
-    for listed in &result.candidates {
+    for listed in candidates {
         let candidate = &listed.candidate;
         let (ra, dec) = sexagesimal(candidate.position);
         let class = if candidate.in_search_region { "" } else { " class=\"out\"" };
-        let name = match listed.rank <= shown {
+        let name = match are_shown {
             true => {
                 format!("<a href=\"#candidate-{}\">{}</a>", listed.rank, escaped(&candidate.id))
             }
@@ -81,7 +79,7 @@ pub fn candidate_table(result: &AnalysisResult, shown: usize) -> String {
             figure(&magnitude),
             figure(&decay),
             figure(&number(candidate.score, 3)),
-            figure(&candidate.offset_arcsec.map_or_else(|| ABSENT.to_owned(), angle)),
+            figure(&number(candidate.offset_arcsec.unwrap_or(f64::NAN), 1)),
             words(if candidate.in_search_region { "in" } else { "out" }),
             figure(&candidate.detection_count.to_string()),
             escaped(&reasons.join(", "))

@@ -244,7 +244,7 @@ impl Plot {
         let (width, height) = (self.width, self.height);
         let (right, floor) = (width - RIGHT, height - BOTTOM);
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\"><g class=\"grid\">",
+            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\"><g class=\"grid\">",
             escaped(description)
         );
         let mut labels = String::new();

@@ -32,7 +32,7 @@ fn label(text: &str) -> String {
 /// One circle for each listed candidate, named `rank id`, and the search region dashed. Positions are ICRS, which DS9's fk5 is to 0.03″.
 pub fn region_file(result: &AnalysisResult, candidate_count: usize) -> String {
     let mut text = format!(
-        "# Region file format: DS9 version 4.1\n# {} {}: {} of {candidate_count} candidates; all are in candidates.fits\n\
+        "# Region file format: DS9 version 4.1\n# {} {}: {} of {candidate_count} candidates, all of which are in candidates.fits\n\
          global color=green dashlist=8 3 width=1 font=\"helvetica 10 normal roman\" select=1 highlite=1 dash=0 fixed=0 edit=1 move=0 delete=1 include=1 source=1\nfk5\n",
         label(&result.burst_id),
         result.deadline,

@@ -1,7 +1,7 @@
 //! What a result comes to, in a word and in a sentence.
 
 use super::light_curve_plot::strongest;
-use super::words::{angle, duration, number, plural, with_error};
+use super::words::{after_t0, angle, number, plural, with_error};
 use crate::model::{AnalysisResult, ListedCandidate, VettingReason};
 
 /// A fading candidate from this score on stands out.
@@ -33,10 +33,10 @@ pub fn in_words(result: &AnalysisResult, candidate_count: usize) -> String {
         let mut parts = Vec::new();
         if let Some(point) = candidate.light_curve.iter().find(|point| point.detected) {
             parts.push(format!(
-                "{} = {} at T0 + {}",
+                "{} = {} at {}",
                 point.filter,
                 with_error(point.magnitude, point.magnitude_error, 2),
-                duration(point.middle().seconds_since(result.t0))
+                after_t0(point.middle().seconds_since(result.t0))
             ));
         }
         if let Some(fit) = strongest(candidate) {

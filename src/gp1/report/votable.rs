@@ -394,7 +394,7 @@ pub fn systems(result: &AnalysisResult) -> String {
         .map(|frame| match frame.calibration.as_ref().and_then(|each| each.scale.system) {
             Some(MagnitudeSystem::Ab) => "AB",
             Some(MagnitudeSystem::Vega) => "Vega",
-            None => "of the catalogue",
+            None => "that of the catalogue",
         })
         .collect();
     names.sort_unstable();

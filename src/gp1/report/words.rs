@@ -57,6 +57,12 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An instant so many seconds after T0.
+pub fn after_t0(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { '−' } else { '+' };
+    format!("T0 {sign} {}", duration(seconds.abs()))
+}
+
 /// An angle in the unit that is easiest to read.
 pub fn angle(arcsec: f64) -> String {
     match arcsec {
@@ -148,6 +154,8 @@ mod tests {
         assert_eq!(with_error(17.1234, 0.0, 2), "17.12");
         assert_eq!(duration(90.0), "90 s");
         assert_eq!(duration(-300.0), "−5.0 min");
+        assert_eq!(after_t0(-300.0), "T0 − 5.0 min");
+        assert_eq!(after_t0(90.0), "T0 + 90 s");
         assert_eq!(duration(1e6), "11.57 d");
         assert_eq!(angle(12.34), "12.3″");
         assert_eq!(angle(600.0), "10.0′");
