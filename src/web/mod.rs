@@ -14,7 +14,7 @@ pub mod health;
 pub mod metrics;
 mod page;
 mod reports;
-mod server;
+pub mod server;
 mod snapshot;
 pub mod status;
 pub mod view;

@@ -131,6 +131,10 @@ impl Canvas {
 
     /// Writes a text with its upper left corner at a place, `size` pixels for each of a letter; with a light edge.
     pub fn text(&mut self, (left, top): (f64, f64), size: usize, text: &str) {
+        let farthest = 2.0 * LARGEST_SIDE as f64;
+        if !(left.abs() < farthest && top.abs() < farthest) {
+            return;
+        }
         let (left, top) = (left.round() as i64, top.round() as i64);
         let size = size.clamp(1, 16) as i64;
         let mut dots = Vec::new();

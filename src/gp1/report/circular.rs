@@ -287,6 +287,9 @@ fn photometric_note(result: &AnalysisResult) -> String {
         .collect();
     bands.sort();
     bands.dedup();
+    if result.frames.is_empty() {
+        return "No magnitude is given.".to_owned();
+    }
     let is_calibrated = result.frames.iter().any(|frame| frame.calibration.is_some());
     let calibrated = if is_calibrated {
         let bands =

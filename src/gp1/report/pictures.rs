@@ -158,7 +158,7 @@ impl Geometry {
         let frame = inputs.frames.iter().find(|frame| frame.wcs.is_some())?;
         let scale_arcsec = frame.wcs.as_ref()?.central_scale_arcsec(frame.measurement.shape);
         let fwhm = frame.fwhm_pixels().unwrap_or(ASSUMED_FWHM_PIXELS);
-        (scale_arcsec.is_finite() && scale_arcsec > 0.0).then(|| Self {
+        (scale_arcsec.is_finite() && scale_arcsec > 0.0).then_some(Self {
             side: inputs.context.settings.summary.cutout_pixels,
             scale_arcsec,
             clear_arcsec: CLEAR_WIDTHS * fwhm * scale_arcsec,

@@ -185,7 +185,7 @@ fn is_well_formed(xml: &str) -> Vec<String> {
     loop {
         match reader.read_event().unwrap() {
             quick_xml::events::Event::Start(start) => {
-                names.push(String::from_utf8(start.name().as_ref().to_vec()).unwrap());
+                names.push(start.name().as_ref().to_owned());
             }
             quick_xml::events::Event::Eof => return names,
             _ => {}
