@@ -105,11 +105,11 @@ pub fn tangent_offset_arcsec(centre: SkyPosition, sky: SkyPosition) -> Option<(f
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AsinhStretch {
     /// Below it everything is blank; counted from the sky.
-    pub lowest: f64,
-    /// Above it everything is full; counted from the sky.
-    pub highest: f64,
+    lowest: f64,
     /// Up to about here grey is linear in light, beyond it logarithmic.
-    pub softening: f64,
+    softening: f64,
+    /// Where everything is full, stretched.
+    full: f64,
 }
 
 impl AsinhStretch {
@@ -117,14 +117,14 @@ impl AsinhStretch {
     pub fn for_noise(sigma: f64, peak: f64) -> Self {
         let sigma = if sigma > 0.0 && sigma.is_finite() { sigma } else { 1.0 };
         let highest = if peak.is_finite() { peak.max(25.0 * sigma) } else { 25.0 * sigma };
-        Self { lowest: -1.5 * sigma, highest, softening: sigma }
+        let lowest = -1.5 * sigma;
+        Self { lowest, softening: sigma, full: ((highest - lowest) / sigma).asinh() }
     }
 
-    /// 0 for `lowest` and below, 1 for `highest` and above (Lupton et al. 2004, PASP 116, 133, eq. 4, without their slope).
+    /// 0 at the lowest and below, 1 at the peak and above (Lupton et al. 2004, PASP 116, 133, eq. 4, without their slope).
     pub fn share(&self, above_sky: f64) -> f64 {
-        let of = |value: f64| ((value - self.lowest) / self.softening).asinh();
-        let full = of(self.highest);
-        if full > 0.0 { (of(above_sky) / full).clamp(0.0, 1.0) } else { 0.0 }
+        let stretched = ((above_sky - self.lowest) / self.softening).asinh();
+        (stretched / self.full).clamp(0.0, 1.0)
     }
 }
 
