@@ -132,7 +132,7 @@ impl Canvas {
     /// Writes a text with its upper left corner at a place, `size` pixels for each of a letter; with a light edge.
     pub fn text(&mut self, (left, top): (f64, f64), size: usize, text: &str) {
         let farthest = 2.0 * LARGEST_SIDE as f64;
-        if !(left.abs() < farthest && top.abs() < farthest) {
+        if ![left, top].iter().all(|value| value.abs() < farthest) {
             return;
         }
         let (left, top) = (left.round() as i64, top.round() as i64);

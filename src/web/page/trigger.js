@@ -53,7 +53,7 @@ function deadlineChip(deadline) {
       isWaiting ? make("span", { class: "chip-figure", "data-until": instant(deadline.due_at) }, MISSING) : null,
       late !== null ? make("span", { class: "chip-figure", title: "wall seconds from the instant to the last receipt" }, `+${late.toFixed(1)} s`) : null),
     make("p", { class: "steps", "aria-hidden": "true" }, [1, 2, 3, 4].map((step) => make("b", { class: step <= steps ? "done" : null }))),
-    deadline.report_url ? make("p", { class: "chip-cause" }, make("a", { href: deadline.report_url }, "report")) : null,
+    deadline.report_url ? make("p", { class: "chip-report" }, make("a", { href: deadline.report_url }, "report")) : null,
     deadline.cause ? make("p", { class: "chip-cause" }, deadline.cause) : null);
 }
 
