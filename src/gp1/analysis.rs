@@ -57,6 +57,8 @@ pub struct Findings {
     pub catalogue_status: CatalogueStatus,
     pub field_centre: Option<SkyPosition>,
     pub completeness: Vec<InjectionStudy>,
+    /// Of stacks to their templates, by the name of the stack.
+    pub(super) differences: Vec<(String, StackDifference)>,
     pub degradations: Vec<Degradation>,
 }
 
@@ -97,7 +99,10 @@ fn field_minor_planets(
 }
 
 /// The catalogue about the field of the frames.
-fn field_catalogue(context: StepContext<'_>, frames: &[&MeasuredFrame]) -> CatalogueAnswer {
+pub(super) fn field_catalogue(
+    context: StepContext<'_>,
+    frames: &[&MeasuredFrame],
+) -> CatalogueAnswer {
     let answer = first_placed(frames).and_then(|frame| {
         let (centre, radius_degrees) = cone_about(frame)?;
         Some(context.catalogue.cone_at(centre, radius_degrees, frame.start()))
@@ -300,6 +305,10 @@ pub fn analyse(
         catalogue_status: answer.status(),
         field_centre: frames.iter().find_map(|frame| frame.centre()),
         completeness,
+        differences: differences
+            .into_iter()
+            .map(|(view, made)| (view.name.clone(), made))
+            .collect(),
         degradations,
     })
 }

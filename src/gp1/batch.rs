@@ -288,7 +288,9 @@ fn combine_files(
             let instance = instance(settings, tools, output);
             for (trigger, deadline, members) in triggers_of(&records) {
                 let analysed = instance.analyse_group(&group, &trigger, &deadline, &members);
+                let report = analysed.as_ref().ok().map(|path| instance.report_with(&group, path));
                 outcome.note(output, analysed);
+                report.into_iter().for_each(|report| outcome.note(output, report));
             }
         }
         _ => {
@@ -457,7 +459,10 @@ pub fn run_pipeline(
     }
     if settings.steps.summary {
         for (trigger, deadline, members) in triggers_of(&records) {
-            outcome.note(output, instance.analyse(&trigger, &deadline, &members));
+            let analysed = instance.analyse(&trigger, &deadline, &members);
+            let report = analysed.as_ref().ok().map(|path| instance.report(path));
+            outcome.note(output, analysed);
+            report.into_iter().for_each(|report| outcome.note(output, report));
         }
     }
     Ok(outcome)

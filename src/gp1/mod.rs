@@ -57,6 +57,7 @@ pub mod reduction_to_file;
 pub mod relative_zero_point;
 #[cfg(test)]
 mod repeatability_tests;
+pub mod report;
 pub mod result_files;
 pub mod router;
 pub mod sections;

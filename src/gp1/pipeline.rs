@@ -13,7 +13,10 @@ use super::masters_in_force::MastersInForce;
 use super::measured_frame::{KnownField, MeasuredFrame};
 use super::pixel_budget::PIXELS_PER_DEADLINE;
 use super::reduced_file::FrameMeasurement;
-use super::result_files::{write_cutouts, write_provisional, write_result, write_stacks};
+use super::report::{ReportInputs, write_report};
+use super::result_files::{
+    write_cutouts, write_differences, write_provisional, write_result, write_stacks,
+};
 use super::settings::InstanceSettings;
 use super::stacking::StackSet;
 use super::workspace::{FramePaths, Workspace, group_of, make_directory};
@@ -24,7 +27,7 @@ use crate::model::{
     FrameUse, ListedCandidate, Provenance, Trigger, normalise_burst_id,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -288,8 +291,13 @@ impl Instance {
             each.group = stacks.group_of(&each.instrument, &each.filter, &each.name);
         }
         let frame_list = uses.into_iter().map(|(_, each)| each).collect();
+        let differences = std::mem::take(&mut findings.differences);
         let path =
             self.write(trigger, deadline, &usable, &views, findings, frame_list, &directory)?;
+        // Pictures of them are for people: the result does not wait, and is none the worse without.
+        if let Err(error) = write_differences(context, &directory, &differences) {
+            tracing::warn!(%error, "a difference could not be written");
+        }
         tracing::info!(
             instance = %self.settings.name,
             burst = %trigger.burst_id,
@@ -301,6 +309,43 @@ impl Instance {
         Ok(path)
     }
 
+    /// Writes the report for people beside a result of this instance. The same result gives the same bytes whenever it is called.
+    /// Returns the path of the page.
+    pub fn report(&self, result_path: &Path) -> Result<PathBuf, Gp1Error> {
+        let result = read_result(result_path)?;
+        let empty = FrameGroup::default();
+        let group = self.groups.get(&group_of_burst(&result.burst_id)).unwrap_or(&empty);
+        self.report_of_group(group, &result, result_path)
+    }
+
+    /// The same with frames that another remembers.
+    pub(crate) fn report_with(
+        &self,
+        group: &FrameGroup,
+        result_path: &Path,
+    ) -> Result<PathBuf, Gp1Error> {
+        self.report_of_group(group, &read_result(result_path)?, result_path)
+    }
+
+    fn report_of_group(
+        &self,
+        group: &FrameGroup,
+        result: &AnalysisResult,
+        result_path: &Path,
+    ) -> Result<PathBuf, Gp1Error> {
+        let frames: Vec<&MeasuredFrame> = result
+            .frames
+            .iter()
+            .filter_map(|used| group.frames().iter().find(|frame| frame.name() == used.name))
+            .collect();
+        write_report(&ReportInputs {
+            context: context_of(&self.settings, &self.store, &self.catalogue),
+            result,
+            directory: result_path.parent().unwrap_or(Path::new(".")),
+            frames: &frames,
+        })
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn write(
         &self,
@@ -310,7 +355,7 @@ impl Instance {
         views: &[StackView<'_>],
         findings: Findings,
         frames: Vec<FrameUse>,
-        directory: &std::path::Path,
+        directory: &Path,
     ) -> Result<PathBuf, Gp1Error> {
         let context = context_of(&self.settings, &self.store, &self.catalogue);
         let summary = &self.settings.summary;
@@ -436,7 +481,18 @@ fn target_of(trigger: &Trigger) -> SearchTarget {
 }
 
 fn group_of_trigger(trigger: &Trigger) -> String {
-    super::workspace::component(&normalise_burst_id(&trigger.burst_id))
+    group_of_burst(&trigger.burst_id)
+}
+
+fn group_of_burst(burst_id: &str) -> String {
+    super::workspace::component(&normalise_burst_id(burst_id))
+}
+
+fn read_result(path: &Path) -> Result<AnalysisResult, Gp1Error> {
+    let text =
+        std::fs::read(path).map_err(|source| Gp1Error::Io { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text)
+        .map_err(|error| Gp1Error::Content { path: path.to_owned(), what: error.to_string() })
 }
 
 fn listed(candidates: Vec<Candidate>) -> Vec<ListedCandidate> {

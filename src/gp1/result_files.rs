@@ -6,16 +6,17 @@ use super::error::Gp1Error;
 use super::frame_steps::StepContext;
 use super::measured_frame::MeasuredFrame;
 use super::reduced_file::{read_reduced, write_reduced};
+use super::stack_difference::StackDifference;
 use super::workspace::{component, make_directory, write_atomically};
 use crate::fits::Header;
 use crate::imaging::{Image, render::cutout};
-use crate::model::{AnalysisResult, Candidate, ListedCandidate, SkyPosition};
+use crate::model::{AnalysisResult, Candidate, ListedCandidate, SkyPosition, report_file};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Name of the result in the directory of a deadline.
-pub const RESULT_FILE: &str = "result.json";
+pub const RESULT_FILE: &str = report_file::RESULT;
 
 /// Writes the stacks of a deadline, `stack_<filter>.fits`, and the same into the directory of the filter.
 pub fn write_stacks(
@@ -33,6 +34,20 @@ pub fn write_stacks(
             let place = frame.paths.directory.join(&name);
             write_reduced(context.store, &place, &header, &view.image)?;
         }
+    }
+    Ok(())
+}
+
+/// Writes the difference of each stack to its template, `difference_<filter>.fits`.
+pub(super) fn write_differences(
+    context: StepContext<'_>,
+    directory: &Path,
+    differences: &[(String, StackDifference)],
+) -> Result<(), Gp1Error> {
+    for (stack, made) in differences {
+        let name = format!("{}.fits", stack.replacen("stack_", "difference_", 1));
+        let path = directory.join(name);
+        write_reduced(context.store, &path, &made.header, &made.difference.image)?;
     }
     Ok(())
 }
@@ -152,7 +167,7 @@ pub fn write_result(
     header.set("CATSTAT", result.catalogue_status.as_card(), "answer of the catalogue");
     header.set("NFRAMES", result.frames.len(), "frames at hand");
     header.set("NCAND", all.len(), "candidates");
-    write_candidates(context.store, &directory.join("candidates.fits"), &header, all)?;
+    write_candidates(context.store, &directory.join(report_file::CANDIDATES), &header, all)?;
     let path = directory.join(RESULT_FILE);
     write_json(&path, result)?;
     Ok(path)

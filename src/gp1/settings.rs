@@ -1,5 +1,6 @@
 //! Settings of one instance of the pipeline, as plain data.
 
+use super::report::circular::CircularLines;
 use crate::imaging::astrometry::AstrometryParameters;
 use crate::imaging::camera_distortion::CameraDistortion;
 use crate::imaging::cosmic_rays::CosmicRayParameters;
@@ -250,12 +251,15 @@ pub struct InstanceSettings {
     pub subtraction: SubtractionSettings,
     pub photometry: PhotometryParameters,
     pub summary: SummaryParameters,
+    /// What only the observatory can say in the draft of a circular.
+    pub circular: CircularLines,
 }
 
 impl InstanceSettings {
-    /// Everything that decides a result, as one text: all but where the files lie.
+    /// Everything that decides a result, as one text: all but where the files lie and who signs.
     pub fn fingerprint(&self) -> String {
-        format!("{:?}", Self { workspace_dir: PathBuf::new(), ..self.clone() })
+        let circular = CircularLines::default();
+        format!("{:?}", Self { workspace_dir: PathBuf::new(), circular, ..self.clone() })
     }
 
     /// An instance with every parameter at its default.
@@ -274,6 +278,7 @@ impl InstanceSettings {
             subtraction: SubtractionSettings::default(),
             photometry: PhotometryParameters::default(),
             summary: SummaryParameters::default(),
+            circular: CircularLines::default(),
         }
     }
 }

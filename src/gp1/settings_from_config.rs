@@ -1,5 +1,6 @@
 //! Settings of an instance from the seeds' configuration files.
 
+use super::report::circular::CircularLines;
 use super::settings::{
     AlignmentParameters, CosmicRayStep, FindstarsParameters, InstanceSettings,
     PhotometryParameters, ReductionParameters, StackingParameters, Steps, SubtractionSettings,
@@ -140,6 +141,10 @@ impl InstanceSettings {
                 cutout_pixels: set.summary.cutout_pixels,
                 injections: set.summary.injections,
             },
+            circular: CircularLines::new(
+                set.summary.circular_authors.as_deref(),
+                set.summary.circular_contact.as_deref(),
+            ),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::analysis::StackView;
 use super::frame_steps::StepContext;
-use super::subtraction::difference_to;
+use super::subtraction::{difference_to, set_cards};
 use super::template::{self, Template};
 use super::tracks::{Track, TrackRules};
+use crate::fits::Header;
 use crate::imaging::{difference_sources::DifferenceSource, subtraction::Difference};
 use crate::model::SkyPosition;
 
@@ -20,6 +21,8 @@ const LEAST_CHANGE: f64 = 0.1;
 pub(super) struct StackDifference {
     /// Name of the template.
     pub template: String,
+    /// What a file of it says: that of the stack, and how the difference was made.
+    pub header: Header,
     pub difference: Difference,
     /// The most significant first.
     pub sources: Vec<DifferenceSource>,
@@ -45,7 +48,10 @@ pub(super) fn stack_difference(
             .and_then(|template| {
                 let wcs = reference.is_absolute.then_some(&reference.wcs);
                 let (difference, found) = difference_to(&view.image, wcs, &template, settings)?;
-                Ok(StackDifference { template: template.name, difference, sources: found.sources })
+                let mut header = header.clone();
+                set_cards(&mut header, &template, &difference, &found);
+                let (template, sources) = (template.name, found.sources);
+                Ok(StackDifference { template, header, difference, sources })
             });
         match made {
             Ok(made) => return Some(Ok(made)),

@@ -137,7 +137,7 @@ fn subtract_template(
 }
 
 /// Says how the difference was made.
-fn set_cards(
+pub(super) fn set_cards(
     header: &mut Header,
     template: &Template,
     difference: &Difference,

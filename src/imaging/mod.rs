@@ -54,6 +54,7 @@ mod matched_filter;
 pub mod matching;
 mod moments;
 mod neighbourhood;
+pub mod north_up;
 pub mod offset_vote;
 mod outlier;
 mod pair_vote;

@@ -16,6 +16,7 @@ pub mod metric;
 pub mod minor_planet;
 pub mod notice;
 pub mod product;
+pub mod report_file;
 pub mod sensor;
 pub mod sky;
 pub mod source;

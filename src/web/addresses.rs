@@ -13,6 +13,11 @@ pub(super) fn cutout(burst_id: &str, deadline: DeadlineName, name: &str) -> Stri
     format!("/cutouts/{}/{deadline}/{}", encoded(&normalise_burst_id(burst_id)), name.join("/"))
 }
 
+/// A file of the report of a deadline.
+pub(super) fn report(burst_id: &str, deadline: DeadlineName, name: &str) -> String {
+    format!("/reports/{}/{deadline}/{}", encoded(&normalise_burst_id(burst_id)), encoded(name))
+}
+
 fn encoded(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for byte in text.bytes() {

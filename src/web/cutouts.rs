@@ -1,14 +1,12 @@
 //! Cut-outs of candidates: the PNG files beside a result file, and no other file of the machine.
 
-use super::{api_error::ApiError, status::StatusSources};
-use crate::{
-    model::{AnalysisResult, DeadlineName},
-    storage::journal::analyses,
+use super::{
+    api_error::ApiError,
+    beside_result::{self, Wanted},
+    status::StatusSources,
 };
-use std::{
-    io,
-    path::{Component, Path, PathBuf},
-};
+use crate::model::{AnalysisResult, DeadlineName};
+use std::path::Path;
 
 /// A cut-out is a few kilobytes.
 const SIZE_LIMIT: u64 = 4 << 20;
@@ -21,32 +19,10 @@ pub(super) async fn read(
     deadline: DeadlineName,
     name: &str,
 ) -> Result<Vec<u8>, ApiError> {
-    let burst = burst_id.to_owned();
-    let found = sources
-        .journal
-        .read(move |connection| analyses::find(connection, &burst, deadline))
-        .await?;
-    let (result_path, result) =
-        found.ok_or_else(|| ApiError::not_found(format!("analysis of {burst_id} {deadline}")))?;
-    let missing = || ApiError::not_found(format!("cut-out {name} of {burst_id} {deadline}"));
-    if !is_listed(&result, name) || !stays_below(name) {
-        return Err(missing());
-    }
-    let directory = result_directory(&sources.directory, &result_path).await;
-    // Links are followed before the comparison: a listed name cannot lead out of the directory by one.
-    let directory =
-        tokio::fs::canonicalize(directory).await.map_err(|error| missing_or(error, name))?;
-    let file = tokio::fs::canonicalize(directory.join(name))
-        .await
-        .map_err(|error| missing_or(error, name))?;
-    if !file.starts_with(&directory) {
-        return Err(missing());
-    }
-    let metadata = tokio::fs::metadata(&file).await.map_err(|error| missing_or(error, name))?;
-    if !metadata.is_file() || metadata.len() > SIZE_LIMIT {
-        return Err(missing());
-    }
-    let bytes = tokio::fs::read(&file).await.map_err(|error| missing_or(error, name))?;
+    let what = format!("cut-out {name}");
+    let wanted = Wanted { burst_id, deadline, name, what: &what, size_limit: SIZE_LIMIT };
+    let is_served = |result: &AnalysisResult| is_listed(result, name) && is_png_below(name);
+    let bytes = beside_result::read(sources, wanted, is_served).await?;
     if bytes.starts_with(&PNG_SIGNATURE) {
         Ok(bytes)
     } else {
@@ -59,27 +35,9 @@ fn is_listed(result: &AnalysisResult, name: &str) -> bool {
 }
 
 /// Whether a relative name has nothing in it that climbs.
-fn stays_below(name: &str) -> bool {
-    let path = Path::new(name);
-    path.components().all(|part| matches!(part, Component::Normal(_)))
-        && path.extension().is_some_and(|extension| extension == "png")
-}
-
-/// The directory of a result file. A relative path counts from the storage's root, or else from where the program runs.
-async fn result_directory(root: &Path, result_path: &Path) -> PathBuf {
-    let in_root = root.join(result_path);
-    let is_in_root = tokio::fs::try_exists(&in_root).await.unwrap_or(false);
-    let path = if is_in_root { in_root } else { result_path.to_owned() };
-    path.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-fn missing_or(error: io::Error, name: &str) -> ApiError {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            ApiError::not_found(format!("cut-out {name}"))
-        }
-        _ => ApiError::File { what: format!("cut-out {name}: {error}") },
-    }
+fn is_png_below(name: &str) -> bool {
+    beside_result::stays_below(name)
+        && Path::new(name).extension().is_some_and(|extension| extension == "png")
 }
 
 #[cfg(test)]
@@ -92,10 +50,10 @@ mod tests {
     #[test]
     fn names_that_climb_are_refused() {
         for good in ["a.png", "cutouts/a.png", "a..png"] {
-            assert!(stays_below(good), "{good}");
+            assert!(is_png_below(good), "{good}");
         }
         for bad in ["../a.png", "/a.png", "a/../../b.png", "./a.png", "", "a.json", "..", "png"] {
-            assert!(!stays_below(bad), "{bad}");
+            assert!(!is_png_below(bad), "{bad}");
         }
     }
 

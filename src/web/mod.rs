@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api_error;
+mod beside_result;
 mod cutouts;
 mod entity;
 mod event_stream;
@@ -12,6 +13,7 @@ mod flow;
 pub mod health;
 pub mod metrics;
 mod page;
+mod reports;
 pub mod server;
 mod snapshot;
 pub mod status;

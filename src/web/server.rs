@@ -7,7 +7,7 @@ use super::{
     flow::Flow,
     health::{JOURNAL_TIMEOUT, health},
     metrics::{self, Metrics, MetricsError},
-    page,
+    page, reports,
     snapshot::{SnapshotCache, candidates_of_deadline, trigger_detail},
     status::{StatusSources, with_present},
 };
@@ -16,7 +16,9 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, Route,
     dev::ServerHandle,
     guard,
-    http::header::CONTENT_TYPE,
+    http::header::{
+        CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY_NAME, CONTENT_TYPE, HeaderValue,
+    },
     middleware::DefaultHeaders,
     web::{self, Data, Path, PathConfig, ServiceConfig},
 };
@@ -179,7 +181,7 @@ fn routes(config: &mut ServiceConfig) {
         PathConfig::default()
             .error_handler(|error, _| ApiError::BadAddress { what: error.to_string() }.into()),
     );
-    let answers: [(&str, Route); 9] = [
+    let answers: [(&str, Route); 10] = [
         ("/", reading().to(index)),
         ("/page/{file}", reading().to(page_file)),
         ("/metrics", reading().to(metrics_text)),
@@ -189,6 +191,7 @@ fn routes(config: &mut ServiceConfig) {
         ("/api/candidates/{burst}/{deadline}", reading().to(api_candidates)),
         ("/api/events", web::get().to(api_events)),
         ("/cutouts/{burst}/{deadline}/{file:.*}", reading().to(cutout)),
+        ("/reports/{burst}/{deadline}/{file}", reading().to(report)),
     ];
     for (path, route) in answers {
         let others = web::to(|| async { Err::<HttpResponse, _>(ApiError::MethodNotAllowed) });
@@ -279,6 +282,23 @@ async fn cutout(
     .await
     .map_err(|_| ApiError::JournalSilent)??;
     Ok(entity::respond(&request, "image/png", bytes.into()))
+}
+
+async fn report(
+    request: HttpRequest,
+    shared: Data<Shared>,
+    address: Path<(String, String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (burst, deadline, name) = address.into_inner();
+    let deadline = deadline_named(&deadline)?;
+    let reading = reports::read(&shared.sources, &burst, deadline, &name);
+    let (content_type, bytes) = tokio::time::timeout(ANSWER_TIMEOUT, reading)
+        .await
+        .map_err(|_| ApiError::JournalSilent)??;
+    let mut response = entity::respond(&request, content_type, bytes.into());
+    let policy = HeaderValue::from_static(reports::PAGE_POLICY);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY_NAME, policy);
+    Ok(response)
 }
 
 async fn api_events(shared: Data<Shared>) -> Result<HttpResponse, ApiError> {
@@ -408,6 +428,28 @@ mod tests {
         assert_eq!(get(web.address(), "/api/candidates/26110101/T060").await.status, 404);
         assert_eq!(get(web.address(), "/api/candidates/26110101/later").await.status, 400);
         web.stop().await;
+    }
+
+    #[actix_web::test]
+    async fn a_report_is_served_with_a_policy_of_its_own() {
+        let night = MadeUpNight::filled().await;
+        let web = serve(night.sources()).await;
+        let directory = night.result_directory(DeadlineName::Minutes(10));
+        std::fs::write(directory.join("report.html"), "<!DOCTYPE html>").unwrap();
+        let status = get(web.address(), "/api/status").await.json();
+        let files = status["triggers"][0]["analysis"]["files"].as_array().unwrap();
+        let address = files[0]["url"].as_str().unwrap();
+        assert_eq!(address, "/reports/26110101/T010/report.html");
+        let page = get(web.address(), address).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("img-src data:") && !policy.contains("script"));
+        for trick in ["../result.json", "%2e%2e%2fresult.json", "result.json%00", "a/b"] {
+            let answer = get(web.address(), &format!("/reports/26110101/T010/{trick}")).await;
+            assert_eq!(answer.status, 404, "{trick}");
+        }
+        assert_eq!(get(web.address(), "/reports/26110101/T0x/report.html").await.status, 400);
     }
 
     #[actix_web::test]

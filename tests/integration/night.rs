@@ -89,6 +89,50 @@ impl Night {
     }
 }
 
+/// What a deadline leaves for people.
+const REPORT_FILES: [&str; 6] = [
+    "report.html",
+    "finding_chart.png",
+    "candidates.reg",
+    "candidates.vot",
+    "catalogued_sources.csv",
+    "circular_draft.txt",
+];
+
+/// Name, with that of its deadline, and content of every file of the reports of a night.
+fn reports(night: &Night) -> BTreeMap<String, Vec<u8>> {
+    let mut reports = BTreeMap::new();
+    for file in files_below(&night.out().join("data/calibrated")) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if REPORT_FILES.contains(&name.as_str()) {
+            let deadline = file.parent().unwrap().file_name().unwrap().to_string_lossy();
+            let content = fs::read(&file).unwrap();
+            assert!(reports.insert(format!("{deadline}/{name}"), content).is_none());
+        }
+    }
+    reports
+}
+
+fn assert_reports_are_whole(night: &Night, deadlines: &[&str]) {
+    let reports = reports(night);
+    assert_eq!(reports.len(), deadlines.len() * REPORT_FILES.len(), "{:?}", reports.keys());
+    for deadline in deadlines {
+        let content = |name: &str| &reports[&format!("{deadline}/{name}")];
+        let text = |name: &str| std::str::from_utf8(content(name)).unwrap();
+        let page = text("report.html");
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{deadline}");
+        assert!(page.contains("stands out") && !page.contains("<script"), "{deadline}");
+        assert!(page.matches("data:image/png;base64,").count() > 2, "{deadline}");
+        let chart = image::load_from_memory(content("finding_chart.png")).unwrap();
+        assert!(chart.width() >= 600, "{deadline}");
+        assert!(text("candidates.reg").starts_with("# Region file format: DS9"), "{deadline}");
+        let mut reader = quick_xml::Reader::from_str(text("candidates.vot"));
+        while !matches!(reader.read_event().unwrap(), quick_xml::events::Event::Eof) {}
+        assert!(text("catalogued_sources.csv").lines().count() > 20, "{deadline}");
+        assert!(text("circular_draft.txt").starts_with("DRAFT"), "{deadline}");
+    }
+}
+
 fn parse_report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!(
@@ -142,6 +186,7 @@ fn one_alert_becomes_receipted_products_and_the_afterglow_is_first() {
         assert!(deadline["truth"]["afterglow_offset_arcsec"].as_f64().unwrap() < 1.0);
     }
     assert_eq!(night.received().len(), 2 * 6 + 3 * 7);
+    assert_reports_are_whole(&night, &["FIRST", "T005", "T010", "T030", "T060"]);
     let restarts = report["restarts"].as_object().unwrap();
     assert_eq!(restarts.len(), 10);
     assert!(restarts.values().all(|count| *count == 0));
@@ -182,6 +227,7 @@ fn a_failure_of_every_actor_changes_nothing() {
     let troubled = Night::new(&arguments);
     let report = troubled.run();
     assert_eq!(troubled.received(), calm.received());
+    assert_eq!(reports(&troubled), reports(&calm));
     let restarts = report["restarts"].as_object().unwrap();
     for (actor, count) in restarts {
         let expected = orders.iter().filter(|o| o.starts_with(&format!("{actor}@"))).count();
@@ -207,6 +253,7 @@ fn a_night_killed_in_the_middle_is_finished_by_the_same_command() {
     }
     cut.run();
     assert_eq!(cut.received(), calm.received());
+    assert_eq!(reports(&cut), reports(&calm));
 }
 
 #[test]

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 
 impl Worker {
     pub(super) async fn do_deadline(&self, deadline: &Deadline) -> Result<(), InstanceError> {
+        // The report follows when nothing at this instant is unfinished any more: a simulated clock waits for it all the same.
+        let _until_reported = self.settings.clock.hold();
         let burst = deadline.burst_id.clone();
         let name = self.settings.name.clone();
         // The frames whose last byte had arrived by the instant; a catch-up serves what there is now.
@@ -47,6 +49,7 @@ impl Worker {
             }
         };
         let result = read_result(&path)?;
+        let result_path = path.clone();
         let (moved, at) = (deadline.clone(), self.settings.clock.now());
         self.settings
             .journal
@@ -61,6 +64,7 @@ impl Worker {
                 AnalysisReady { burst_id: deadline.burst_id.clone(), deadline: deadline.name };
             hint(product_maker, ProductMaker::NAME, message).await;
         }
+        self.report(&result_path).await;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 mod deadline_work;
 mod frames_work;
 mod image_state;
+mod report_work;
 
 use super::{
     messages::{DeadlineDue, FrameArrived, MasterPromoted, TriggerChanged},
@@ -67,6 +68,8 @@ pub struct Gp1Instance {
     state: ImageState,
     masters: MastersCache,
     pump: Pump,
+    /// Whether this life has not yet looked for what the one before left undone.
+    is_new: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,7 @@ impl Gp1Instance {
             settings,
             masters: MastersCache::default(),
             pump: Pump::default(),
+            is_new: true,
         }
     }
 
@@ -132,8 +136,15 @@ impl Pumped for Gp1Instance {
             state: self.state.clone(),
             masters: self.masters.clone(),
         };
+        let is_new = std::mem::take(&mut self.is_new);
         Box::pin(async move {
-            match worker.do_all().await {
+            let outcome = match worker.do_all().await {
+                Ok(()) if is_new && worker.settings.serves_deadlines() => {
+                    worker.missing_reports().await
+                }
+                outcome => outcome,
+            };
+            match outcome {
                 Ok(()) => PassOutcome::Done,
                 Err(InstanceError::Pool(error @ PoolError::Exhausted { .. })) => {
                     // The supervision counts it and gives up when that does not help.

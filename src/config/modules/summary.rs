@@ -22,6 +22,10 @@ pub struct SummaryConfig {
     pub cutout_pixels: usize,
     /// Whether artificial stars measure how complete the list of a deadline is.
     pub injections: bool,
+    /// Authors' line of the draft of a circular.
+    pub circular_authors: Option<String>,
+    /// Who answers questions about it.
+    pub circular_contact: Option<String>,
     pub paths: InputAndOutput,
 }
 
@@ -36,6 +40,8 @@ impl Default for SummaryConfig {
             maximum_candidates: 200,
             cutout_pixels: 64,
             injections: true,
+            circular_authors: None,
+            circular_contact: None,
             paths: InputAndOutput::default(),
         }
     }
@@ -70,6 +76,8 @@ impl ModuleConfig for SummaryConfig {
                     .whole("cutout_pixels", 8, 1024)?
                     .unwrap_or(defaults.cutout_pixels),
                 injections: section.boolean("injections")?.unwrap_or(defaults.injections),
+                circular_authors: section.text("circular_authors")?,
+                circular_contact: section.text("circular_contact")?,
                 paths: InputAndOutput::default(),
             })
         })?;

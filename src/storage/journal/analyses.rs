@@ -46,6 +46,14 @@ pub fn find(
         .transpose()
 }
 
+/// Where the files of the results lie that were made since an instant, in the order they were made.
+pub fn paths_since(connection: &Connection, since: UtcTime) -> Result<Vec<PathBuf>, JournalError> {
+    let mut statement = connection
+        .prepare("SELECT path FROM analyses WHERE made_at >= ?1 ORDER BY made_at, deadline")?;
+    let rows = statement.query_map([since.iso_microseconds()], |row| row.get::<_, String>(0))?;
+    rows.map(|path| Ok(PathBuf::from(path?))).collect()
+}
+
 /// The results of a burst, in the order they were made.
 pub fn of_burst(
     connection: &Connection,

@@ -53,6 +53,7 @@ function deadlineChip(deadline) {
       isWaiting ? make("span", { class: "chip-figure", "data-until": instant(deadline.due_at) }, MISSING) : null,
       late !== null ? make("span", { class: "chip-figure", title: "wall seconds from the instant to the last receipt" }, `+${late.toFixed(1)} s`) : null),
     make("p", { class: "steps", "aria-hidden": "true" }, [1, 2, 3, 4].map((step) => make("b", { class: step <= steps ? "done" : null }))),
+    deadline.report_url ? make("p", { class: "chip-report" }, make("a", { href: deadline.report_url }, "report")) : null,
     deadline.cause ? make("p", { class: "chip-cause" }, deadline.cause) : null);
 }
 
@@ -106,6 +107,9 @@ export function triggerCard(trigger, frames, now) {
       : nothing("No deadlines", "this alert is shown and archived only"),
     analysis?.degradations.length
       ? make("ul", { class: "degradations" }, analysis.degradations.map((one) => make("li", {}, make("b", {}, one.code), " ", one.reason))) : null,
+    analysis?.files.length
+      ? make("nav", { class: "files", "aria-label": `Files of ${analysis.deadline}` }, make("b", {}, analysis.deadline),
+        analysis.files.map((file) => make("a", { href: file.url }, file.words))) : null,
     timeline(trigger, frames, now));
 }
 

@@ -5,10 +5,13 @@ use crate::{
     model::{
         AnalysisResult, CatalogueStatus, Deadline, DeadlineName, DeadlineState, Degradation,
         FilterLimit, Receipt, T0Source, Trigger, TriggerOrigin, TriggerState, UtcTime,
-        normalise_burst_id,
+        normalise_burst_id, report_file,
     },
     storage::journal::products::ProductRow,
-    web::addresses,
+    web::{
+        addresses,
+        reports::{self, ReportFileView},
+    },
 };
 use serde::Serialize;
 
@@ -58,6 +61,8 @@ pub struct DeadlineView {
     pub lateness_seconds: Option<f64>,
     /// Where its candidates are, once it is analysed.
     pub candidates_url: Option<String>,
+    /// Where its report is, seconds after it is analysed.
+    pub report_url: Option<String>,
 }
 
 /// What the newest analysis says besides its candidates.
@@ -73,6 +78,8 @@ pub struct AnalysisView {
     pub limits: Vec<LimitView>,
     pub degradations: Vec<Degradation>,
     pub empty_reason: Option<String>,
+    /// The report and what belongs to it.
+    pub files: Vec<ReportFileView>,
 }
 
 /// Depth reached in a filter.
@@ -164,6 +171,8 @@ impl DeadlineView {
         Self {
             candidates_url: is_analysed
                 .then(|| addresses::candidates(&deadline.burst_id, deadline.name)),
+            report_url: is_analysed
+                .then(|| addresses::report(&deadline.burst_id, deadline.name, report_file::REPORT)),
             name: deadline.name,
             due_at: deadline.due_at,
             state: deadline.state,
@@ -186,6 +195,7 @@ impl From<&AnalysisResult> for AnalysisView {
             limits: result.limits.iter().map(LimitView::from).collect(),
             degradations: result.degradations.clone(),
             empty_reason: result.empty_reason.clone(),
+            files: reports::files_of(result),
         }
     }
 }
