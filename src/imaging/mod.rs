@@ -74,6 +74,9 @@ pub mod spread_model;
 mod spread_tests;
 pub mod stack;
 mod stack_pixel;
+mod stack_state;
+#[cfg(test)]
+mod stack_tests;
 pub mod star_pattern;
 pub mod star_profile;
 pub mod statistics;

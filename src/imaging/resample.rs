@@ -2,7 +2,8 @@
 
 use super::image::{mask_bits, row_major};
 use super::pixel_mapping::{MappedPixel, PixelMapping};
-use super::{CalibratedImage, Image, Mask, bands};
+use super::sky_map::SkyMap;
+use super::{CalibratedImage, Image, Mask, bands, widest::widest};
 use std::borrow::Cow;
 
 /// Half-width of the kernel, pixels.
@@ -33,17 +34,34 @@ pub fn lanczos3(
     shape: (usize, usize),
     to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
 ) -> CalibratedImage {
+    resample(&Planes::of(input, None), shape, to_input)
+}
+
+/// [`lanczos3`] of an image less the level of its sky, which is taken off on the way; a level of another shape is not.
+pub fn lanczos3_above_sky(
+    input: &CalibratedImage,
+    sky: &SkyMap,
+    shape: (usize, usize),
+    to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
+) -> CalibratedImage {
+    resample(&Planes::of(input, Some(sky)), shape, to_input)
+}
+
+fn resample(
+    planes: &Planes<'_>,
+    shape: (usize, usize),
+    to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
+) -> CalibratedImage {
     let mut output = CalibratedImage {
         data: Image::zeros(shape),
         variance: Image::zeros(shape),
         mask: Mask::from_elem(shape, mask_bits::NO_DATA),
     };
     let (rows, columns) = shape;
-    if rows == 0 || columns == 0 || input.data.is_empty() {
+    if rows == 0 || columns == 0 || planes.data.is_empty() {
         return output;
     }
-    let kernel = Kernel::new();
-    let planes = Planes::of(input);
+    let kernel = KernelTable::new();
     let mapping = PixelMapping::sample(shape, to_input);
     let (Some(data), Some(variance), Some(mask)) =
         (output.data.as_slice_mut(), output.variance.as_slice_mut(), output.mask.as_slice_mut())
@@ -57,28 +75,41 @@ pub fn lanczos3(
         let values = data.chunks_mut(columns).zip(variance.chunks_mut(columns));
         for (offset, ((data, variance), mask)) in values.zip(mask.chunks_mut(columns)).enumerate() {
             mapping.fill_row(number * band / columns + offset, &mut positions);
-            let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
-            for (((value, noise), bits), &MappedPixel { x, y, area }) in pixels.zip(&positions) {
-                // Also an area that is not a number; such pixels stay NO_DATA.
-                if area > 0.0 && area < LARGEST_AREA {
-                    let (pixel, area) = (planes.value_at(&kernel, x, y), area as f32);
-                    *value = pixel.value * area;
-                    *noise = pixel.variance * (area * area);
-                    *bits = pixel.bits;
-                }
-            }
+            fill_row(planes, &kernel, &positions, (data, variance, mask));
         }
     });
     output
 }
 
+widest! {
+    /// The pixels of one row of the output, at these places of the input.
+    fn fill_row<'a, 'b>(
+        planes: &'a Planes<'b>,
+        kernel: &'a KernelTable,
+        positions: &'a [MappedPixel],
+        row: (&'a mut [f32], &'a mut [f32], &'a mut [u8]),
+    ) -> () {
+        let (data, variance, mask) = row;
+        let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
+        for (((value, noise), bits), &MappedPixel { x, y, area }) in pixels.zip(positions) {
+            // Also an area that is not a number; such pixels stay NO_DATA.
+            if area > 0.0 && area < LARGEST_AREA {
+                let (pixel, area) = (planes.value_at(kernel, x, y), area as f32);
+                *value = pixel.value * area;
+                *noise = pixel.variance * (area * area);
+                *bits = pixel.bits;
+            }
+        }
+    }
+}
+
 /// Normalised one-dimensional weights and their squares for each phase.
-struct Kernel {
+struct KernelTable {
     weights: Vec<[f32; LANES]>,
     squares: Vec<[f32; LANES]>,
 }
 
-impl Kernel {
+impl KernelTable {
     fn new() -> Self {
         let weights: Vec<[f32; LANES]> = (0..=PHASES)
             .map(|phase| {
@@ -119,8 +150,8 @@ struct Planes<'a> {
     data: Cow<'a, [f32]>,
     variance: Cow<'a, [f32]>,
     mask: Vec<u8>,
-    /// For each pixel, whether any of the TAPS × TAPS pixels from it to the right and up is masked.
-    dirty: Vec<bool>,
+    /// For each pixel, the bits of the TAPS × TAPS pixels from it to the right and up.
+    dirty: Vec<u8>,
 }
 
 struct Resampled {
@@ -132,26 +163,31 @@ struct Resampled {
 const NOTHING: Resampled = Resampled { value: 0.0, variance: 0.0, bits: mask_bits::NO_DATA };
 
 impl<'a> Planes<'a> {
-    fn of(input: &'a CalibratedImage) -> Self {
+    fn of(input: &'a CalibratedImage, sky: Option<&SkyMap>) -> Self {
         let (rows, columns) = input.shape();
-        let data = row_major(&input.data);
+        let data = match sky.filter(|sky| sky.dim() == (rows, columns)) {
+            Some(sky) => Cow::Owned(above(&row_major(&input.data), columns, sky)),
+            None => row_major(&input.data),
+        };
         let mut variance = row_major(&input.variance);
         if variance.len() != data.len() {
             // A fault of the caller's: what the plane does not cover is not known.
             variance.to_mut().resize(data.len(), f32::NAN);
         }
-        let mut mask: Vec<u8> = input.mask.iter().copied().collect();
+        let mut mask = row_major(&input.mask).into_owned();
         mask.resize(data.len(), mask_bits::NO_DATA);
-        for (bits, (value, noise)) in mask.iter_mut().zip(data.iter().zip(variance.iter())) {
-            if !value.is_finite() || !noise.is_finite() {
-                *bits |= mask_bits::BAD;
-            }
-        }
-        let dirty = dirty_windows(&mask, rows, columns);
+        let width = columns.max(1);
+        bands::of_plane(&mut mask, width, 1, |first_row, bits| {
+            let from = first_row * width;
+            let values = data.get(from..).unwrap_or_default();
+            mark_bad(bits, values, variance.get(from..).unwrap_or_default());
+        });
+        let dirty = dirty_windows(&mask, width);
         Self { rows, columns, data, variance, mask, dirty }
     }
 
-    fn value_at(&self, kernel: &Kernel, x: f64, y: f64) -> Resampled {
+    #[inline(always)]
+    fn value_at(&self, kernel: &KernelTable, x: f64, y: f64) -> Resampled {
         let margin = LOBES as f64;
         let inside = x > -margin
             && y > -margin
@@ -162,57 +198,61 @@ impl<'a> Planes<'a> {
             return NOTHING;
         }
         let (floor_x, floor_y) = (x.floor(), y.floor());
-        let phase_x = ((x - floor_x) * PHASES as f64 + 0.5) as usize;
-        let phase_y = ((y - floor_y) * PHASES as f64 + 0.5) as usize;
-        let (left, bottom) =
-            (floor_x as isize - (LOBES as isize - 1), floor_y as isize - (LOBES as isize - 1));
+        let phase_x = ((x - floor_x) * PHASES as f64 + 0.5) as u32 as usize;
+        let phase_y = ((y - floor_y) * PHASES as f64 + 0.5) as u32 as usize;
+        let (left, bottom) = (
+            floor_x as i32 as isize - (LOBES as isize - 1),
+            floor_y as i32 as isize - (LOBES as isize - 1),
+        );
         let whole = left >= 0
             && bottom >= 0
             && left as usize + LANES <= self.columns
             && bottom as usize + TAPS <= self.rows;
         if whole {
             let start = bottom as usize * self.columns + left as usize;
-            if !self.dirty[start] {
-                return self.clean_value(kernel, phase_x, phase_y, start);
+            if self.dirty.get(start) == Some(&0)
+                && let Some(value) = self.clean_value(kernel, phase_x, phase_y, start)
+            {
+                return value;
             }
         }
         self.careful_value(kernel, phase_x, phase_y, left, bottom)
     }
 
-    /// All pixels under the kernel exist and are good.
+    /// All pixels under the kernel exist and are good; `None` where they do not exist.
+    #[inline(always)]
     fn clean_value(
         &self,
-        kernel: &Kernel,
+        kernel: &KernelTable,
         phase_x: usize,
         phase_y: usize,
         start: usize,
-    ) -> Resampled {
-        let (weights_x, squares_x) = (&kernel.weights[phase_x], &kernel.squares[phase_x]);
-        let (weights_y, squares_y) = (&kernel.weights[phase_y], &kernel.squares[phase_y]);
+    ) -> Option<Resampled> {
+        let (weights_x, squares_x) = (kernel.weights.get(phase_x)?, kernel.squares.get(phase_x)?);
+        let (weights_y, squares_y) = (kernel.weights.get(phase_y)?, kernel.squares.get(phase_y)?);
         let (mut value, mut noise) = ([0.0_f32; LANES], [0.0_f32; LANES]);
         for tap in 0..TAPS {
             let from = start + tap * self.columns;
-            let data = &self.data[from..from + LANES];
-            let variance = &self.variance[from..from + LANES];
+            let data: &[f32; LANES] = self.data.get(from..)?.first_chunk()?;
+            let variance: &[f32; LANES] = self.variance.get(from..)?.first_chunk()?;
             let (weight, square) = (weights_y[tap], squares_y[tap]);
             for lane in 0..LANES {
                 value[lane] += weight * data[lane];
                 noise[lane] += square * variance[lane];
             }
         }
-        // The padding lanes may hold a masked neighbour's value, even one that is not finite.
-        let (mut value_sum, mut noise_sum) = (0.0, 0.0);
-        for lane in 0..TAPS {
-            value_sum += weights_x[lane] * value[lane];
-            noise_sum += squares_x[lane] * noise[lane];
-        }
-        Resampled { value: value_sum, variance: noise_sum, bits: 0 }
+        Some(Resampled {
+            value: sum_of_taps(weights_x, &value),
+            variance: sum_of_taps(squares_x, &noise),
+            bits: 0,
+        })
     }
 
     /// Leaves out what is masked or outside.
+    #[inline(never)]
     fn careful_value(
         &self,
-        kernel: &Kernel,
+        kernel: &KernelTable,
         phase_x: usize,
         phase_y: usize,
         left: isize,
@@ -245,29 +285,72 @@ impl<'a> Planes<'a> {
     }
 }
 
+/// Σ of the first six products. The padding lanes may hold a masked neighbour's value, even one that is not finite: they do not count.
+#[inline(always)]
+fn sum_of_taps(weights: &[f32; LANES], values: &[f32; LANES]) -> f32 {
+    let mut products = [0.0_f32; LANES];
+    for lane in 0..TAPS {
+        products[lane] = weights[lane] * values[lane];
+    }
+    let mut halves = [0.0_f32; LANES / 2];
+    for lane in 0..LANES / 2 {
+        halves[lane] = products[lane] + products[lane + LANES / 2];
+    }
+    (halves[0] + halves[2]) + (halves[1] + halves[3])
+}
+
+/// The values less the level of the sky.
+fn above(data: &[f32], columns: usize, sky: &SkyMap) -> Vec<f32> {
+    let width = columns.max(1);
+    let mut above = vec![0.0; data.len()];
+    bands::of_plane(&mut above, width, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(width).enumerate() {
+            let number = first_row + offset;
+            sky.fill(number, 0..width, row);
+            let values = data.get(number * width..).unwrap_or_default();
+            row.iter_mut().zip(values).for_each(|(level, value)| *level = value - *level);
+        }
+    });
+    above
+}
+
+widest! {
+    fn mark_bad<'a>(bits: &'a mut [u8], values: &'a [f32], variances: &'a [f32]) -> () {
+        for (bits, (value, noise)) in bits.iter_mut().zip(values.iter().zip(variances)) {
+            let is_good = value.is_finite() & noise.is_finite();
+            *bits |= if is_good { 0 } else { mask_bits::BAD };
+        }
+    }
+}
+
 /// For each pixel the union over the window that starts there: along rows first, then along columns.
-fn dirty_windows(mask: &[u8], rows: usize, columns: usize) -> Vec<bool> {
-    let mut along_row = vec![false; mask.len()];
-    for row in 0..rows {
-        let line = row * columns..(row + 1) * columns;
-        let mut masked_ahead = usize::MAX;
-        for (column, pixel) in line.enumerate().rev() {
-            if mask[pixel] != 0 {
-                masked_ahead = column;
-            }
-            along_row[pixel] = masked_ahead < column + TAPS;
-        }
-    }
-    let mut windows = vec![false; mask.len()];
-    for row in 0..rows {
-        for near in row..(row + TAPS).min(rows) {
-            let (from, to) = (near * columns, row * columns);
-            for column in 0..columns {
-                windows[to + column] |= along_row[from + column];
+fn dirty_windows(mask: &[u8], columns: usize) -> Vec<u8> {
+    let mut along_row = vec![0_u8; mask.len()];
+    bands::of_plane(&mut along_row, columns, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(columns).enumerate() {
+            let bits = mask.get((first_row + offset) * columns..).unwrap_or_default();
+            let bits = bits.get(..columns).unwrap_or_default();
+            for tap in 0..TAPS {
+                unite(row, bits.get(tap..).unwrap_or_default());
             }
         }
-    }
+    });
+    let mut windows = vec![0_u8; mask.len()];
+    bands::of_plane(&mut windows, columns, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(columns).enumerate() {
+            for tap in 0..TAPS {
+                let near = (first_row + offset + tap) * columns;
+                unite(row, along_row.get(near..near + columns).unwrap_or_default());
+            }
+        }
+    });
     windows
+}
+
+widest! {
+    fn unite<'a>(all: &'a mut [u8], more: &'a [u8]) -> () {
+        all.iter_mut().zip(more).for_each(|(all, more)| *all |= more);
+    }
 }
 
 #[cfg(test)]
