@@ -4,6 +4,7 @@
 //! [`batch`] runs them on files from the command line. A step is a function of its arguments: none of them knows of actors,
 //! networks or the time of day.
 
+pub mod aligned_frames;
 pub mod analysis;
 #[cfg(test)]
 mod archive_tests;
@@ -19,6 +20,7 @@ pub mod distorted_solution;
 mod distorted_tests;
 pub mod error;
 pub mod failed_analysis;
+pub mod field_grid;
 pub mod findstars;
 pub mod forced;
 pub mod frame_group;

@@ -5,7 +5,7 @@ use super::candidate_table::write_candidates;
 use super::error::Gp1Error;
 use super::frame_steps::StepContext;
 use super::measured_frame::MeasuredFrame;
-use super::reduced_file::{read_reduced, write_reduced};
+use super::reduced_file::{read_reduced, write_stack};
 use super::workspace::{component, make_directory, write_atomically};
 use crate::fits::Header;
 use crate::imaging::{Image, render::cutout};
@@ -27,11 +27,11 @@ pub fn write_stacks(
     for view in stacks {
         let name = format!("{}.fits", view.name);
         let header = view.stack.header();
-        write_reduced(context.store, &directory.join(&name), &header, &view.image)?;
+        write_stack(context.store, &directory.join(&name), &header, &view.image, &view.depth)?;
         let reference = &view.stack.reference.frame;
         if let Some(frame) = frames.iter().find(|frame| frame.name() == reference) {
             let place = frame.paths.directory.join(&name);
-            write_reduced(context.store, &place, &header, &view.image)?;
+            write_stack(context.store, &place, &header, &view.image, &view.depth)?;
         }
     }
     Ok(())

@@ -74,6 +74,7 @@ pub mod spread_model;
 mod spread_tests;
 pub mod stack;
 mod stack_pixel;
+mod stack_start;
 mod stack_state;
 #[cfg(test)]
 mod stack_tests;

@@ -5,6 +5,7 @@ use super::pixel_mapping::{MappedPixel, PixelMapping};
 use super::sky_map::SkyMap;
 use super::{CalibratedImage, Image, Mask, bands, widest::widest};
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Half-width of the kernel, pixels.
 const LOBES: usize = 3;
@@ -20,6 +21,9 @@ const NEGLIGIBLE_WEIGHT: f32 = 1e-3;
 const SMALLEST_GOOD_WEIGHT: f32 = 0.3;
 /// Input pixels under an output pixel beyond which a map is none.
 const LARGEST_AREA: f64 = 1e6;
+
+/// Larger values are none: multiplied by a weight of zero, all others are zero.
+const LARGEST_VALUE: f32 = 1e30;
 
 /// Resamples `input` onto a grid of `shape` (rows, columns). `to_input` gives, for an output pixel (x, y), the input
 /// position: any smooth map, distortions of the camera included. It is evaluated every 16 pixels, up to 32 outside of the grid, and interpolated by cubics
@@ -45,6 +49,29 @@ pub fn lanczos3_above_sky(
     to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
 ) -> CalibratedImage {
     resample(&Planes::of(input, Some(sky)), shape, to_input)
+}
+
+/// What [`lanczos3_above_sky`] gives on the grid of the image itself: masked pixels have no data, all others stay.
+pub fn unmoved_above_sky(input: &CalibratedImage, sky: &SkyMap) -> CalibratedImage {
+    let shape = input.shape();
+    let GoodPlanes { data, variance, mask } = GoodPlanes::of(input, Some(sky));
+    let (mut data, mut variance, mut mask) = (data.into_owned(), variance.into_owned(), mask);
+    let width = shape.1.max(1);
+    let band = bands::rows_per_band(shape.0, width) * width;
+    let jobs = data.chunks_mut(band).zip(variance.chunks_mut(band)).zip(mask.chunks_mut(band));
+    bands::each(jobs.collect(), |((data, variance), mask)| {
+        for ((value, noise), bits) in data.iter_mut().zip(variance).zip(mask) {
+            if *bits != 0 {
+                (*value, *noise, *bits) = (0.0, 0.0, *bits | mask_bits::NO_DATA);
+            }
+        }
+    });
+    let plane = |values| Image::from_shape_vec(shape, values).unwrap_or_default();
+    CalibratedImage {
+        data: plane(data),
+        variance: plane(variance),
+        mask: Mask::from_shape_vec(shape, mask).unwrap_or_default(),
+    }
 }
 
 fn resample(
@@ -162,7 +189,14 @@ struct Resampled {
 
 const NOTHING: Resampled = Resampled { value: 0.0, variance: 0.0, bits: mask_bits::NO_DATA };
 
-impl<'a> Planes<'a> {
+/// Data above the sky, variance and mask, each of the size of the data, with values that are not finite marked BAD and zero.
+struct GoodPlanes<'a> {
+    data: Cow<'a, [f32]>,
+    variance: Cow<'a, [f32]>,
+    mask: Vec<u8>,
+}
+
+impl<'a> GoodPlanes<'a> {
     fn of(input: &'a CalibratedImage, sky: Option<&SkyMap>) -> Self {
         let (rows, columns) = input.shape();
         let data = match sky.filter(|sky| sky.dim() == (rows, columns)) {
@@ -177,12 +211,29 @@ impl<'a> Planes<'a> {
         let mut mask = row_major(&input.mask).into_owned();
         mask.resize(data.len(), mask_bits::NO_DATA);
         let width = columns.max(1);
+        let is_unusable = AtomicBool::new(false);
         bands::of_plane(&mut mask, width, 1, |first_row, bits| {
             let from = first_row * width;
             let values = data.get(from..).unwrap_or_default();
-            mark_bad(bits, values, variance.get(from..).unwrap_or_default());
+            if mark_unusable(bits, values, variance.get(from..).unwrap_or_default()) {
+                is_unusable.store(true, Ordering::Relaxed);
+            }
         });
-        let dirty = dirty_windows(&mask, width);
+        let mut data = data;
+        if is_unusable.into_inner() {
+            for plane in [data.to_mut(), variance.to_mut()] {
+                plane.iter_mut().filter(|value| !is_usable(**value)).for_each(|value| *value = 0.0);
+            }
+        }
+        Self { data, variance, mask }
+    }
+}
+
+impl<'a> Planes<'a> {
+    fn of(input: &'a CalibratedImage, sky: Option<&SkyMap>) -> Self {
+        let (rows, columns) = input.shape();
+        let GoodPlanes { data, variance, mask } = GoodPlanes::of(input, sky);
+        let dirty = dirty_windows(&mask, columns.max(1));
         Self { rows, columns, data, variance, mask, dirty }
     }
 
@@ -285,11 +336,11 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Σ of the first six products. The padding lanes may hold a masked neighbour's value, even one that is not finite: they do not count.
+/// Σ of the products. The padding lanes may hold a masked neighbour's value; it is finite, and its weight zero.
 #[inline(always)]
 fn sum_of_taps(weights: &[f32; LANES], values: &[f32; LANES]) -> f32 {
     let mut products = [0.0_f32; LANES];
-    for lane in 0..TAPS {
+    for lane in 0..LANES {
         products[lane] = weights[lane] * values[lane];
     }
     let mut halves = [0.0_f32; LANES / 2];
@@ -314,12 +365,23 @@ fn above(data: &[f32], columns: usize, sky: &SkyMap) -> Vec<f32> {
     above
 }
 
+/// Also false for what is not a number.
+#[inline(always)]
+fn is_usable(value: f32) -> bool {
+    value.abs() <= LARGEST_VALUE
+}
+
 widest! {
-    fn mark_bad<'a>(bits: &'a mut [u8], values: &'a [f32], variances: &'a [f32]) -> () {
+    /// Marks as BAD what cannot be used. Whether there is any.
+    fn mark_unusable<'a>(bits: &'a mut [u8], values: &'a [f32], variances: &'a [f32]) -> bool {
+        let mut found = 0;
         for (bits, (value, noise)) in bits.iter_mut().zip(values.iter().zip(variances)) {
-            let is_good = value.is_finite() & noise.is_finite();
-            *bits |= if is_good { 0 } else { mask_bits::BAD };
+            let is_good = is_usable(*value) & is_usable(*noise);
+            let mark = if is_good { 0 } else { mask_bits::BAD };
+            *bits |= mark;
+            found |= mark;
         }
+        found != 0
     }
 }
 
@@ -483,5 +545,26 @@ mod tests {
         let empty = lanczos3(&image((0, 0), |_, _| 0.0), (3, 3), &|x, y| (x, y));
         assert!(empty.mask.iter().all(|bits| *bits == mask_bits::NO_DATA));
         assert_eq!(lanczos3(&image((9, 9), |_, _| 0.0), (0, 5), &|x, y| (x, y)).shape(), (0, 5));
+    }
+
+    #[test]
+    fn an_image_on_its_own_grid_is_what_the_kernel_makes_of_it() {
+        let mut input = image((70, 80), |x, y| (x * 12.9898 + y * 78.233).sin() * 100.0);
+        input.mask[(20, 30)] = mask_bits::SATURATED;
+        input.data[(40, 50)] = f32::NAN;
+        input.mask[(0, 79)] = mask_bits::BLEED;
+        let sky = SkyMap::from(Image::from_shape_fn((70, 80), |(row, _)| row as f32));
+        let unmoved = unmoved_above_sky(&input, &sky);
+        let resampled = lanczos3_above_sky(&input, &sky, (70, 80), &|x, y| (x, y));
+        assert_eq!(unmoved.mask, resampled.mask);
+        assert_eq!(unmoved.mask[(20, 30)], mask_bits::SATURATED | mask_bits::NO_DATA);
+        for (one, other) in unmoved.data.iter().zip(&resampled.data) {
+            assert!((one - other).abs() < 1e-4, "{one} {other}");
+        }
+        let mut above = input.clone();
+        sky.subtract_from(&mut above.data);
+        let shift = |x: f64, y: f64| (x + 0.4, y - 1.3);
+        let expected = lanczos3(&above, (70, 80), &shift);
+        assert_eq!(lanczos3_above_sky(&input, &sky, (70, 80), &shift), expected);
     }
 }

@@ -3,6 +3,7 @@
 use super::image::{mask_bits, row_major};
 use super::outlier::{OutlierTest, Suspect, flux_nearby_at};
 use super::stack_pixel::{Running, Sample};
+use super::stack_start::{Judgement, SEGMENT, Segment};
 use super::stack_state::{
     Band, MOST_BYTES_PER_PIXEL, MOST_FRAMES, Phase, RunningRow, RunningRowMut, StackState,
     is_running, without_rejections,
@@ -151,12 +152,9 @@ widest! {
                 variance: *variance,
                 count: *count,
             };
-            sums.add(Sample { value, variance: noise, weight: frame.weight });
-            *mean = if takes { sums.mean } else { *mean };
-            *weight = if takes { sums.weight } else { *weight };
-            *deviation = if takes { sums.deviation } else { *deviation };
-            *variance = if takes { sums.variance } else { *variance };
-            *count = if takes { sums.count } else { *count };
+            sums.add_if(takes, Sample { value, variance: noise, weight: frame.weight });
+            (*mean, *weight) = (sums.mean, sums.weight);
+            (*deviation, *variance, *count) = (sums.deviation, sums.variance, sums.count);
             // Forgets the rejections before.
             *phase = if takes { without_rejections(*phase) } else { *phase };
         }
@@ -368,10 +366,15 @@ impl RunningStack {
         shown.frames.copy_from_slice(running.count);
         let codes = running.phase;
         show_row(running, shown.data, shown.variance);
+        let mut judged = JudgedSegment::new(&self.state, self.outlier_test());
         for (column, _) in codes.iter().enumerate().filter(|(_, code)| !is_running(**code)) {
             let place = (row, column);
             let phase = self.state.phase(place);
-            let combined = self.combined(place, phase, surroundings);
+            let of_all = match phase {
+                Phase::Collecting(_) => judged.mean_of_all(place),
+                _ => None,
+            };
+            let combined = of_all.or_else(|| self.combined(place, phase, surroundings));
             if let Some(bits) = shown.mask.get_mut(column) {
                 *bits = match phase {
                     Phase::Empty => mask_bits::NO_DATA,
@@ -413,10 +416,24 @@ impl RunningStack {
             let mut plane = Image::zeros(self.shape());
             let columns = self.state.columns.max(1);
             if let Some(values) = plane.as_slice_mut() {
+                let test = self.outlier_test();
                 bands::of_plane(values, columns, 1, |first_row, values| {
-                    for (offset, value) in values.iter_mut().enumerate() {
-                        let place = (first_row + offset / columns, offset % columns);
-                        *value = self.state.reference(place);
+                    let mut segment = Segment::default();
+                    for (offset, row) in values.chunks_mut(columns).enumerate() {
+                        let row_number = first_row + offset;
+                        for (number, values) in row.chunks_mut(SEGMENT).enumerate() {
+                            let left = number * SEGMENT;
+                            self.state.segment((row_number, left), &mut segment);
+                            let judgement = segment.judge(test);
+                            for (pixel, value) in values.iter_mut().enumerate() {
+                                let is_kept = segment.counts[pixel] > 0;
+                                *value = if is_kept {
+                                    judgement.centre[pixel]
+                                } else {
+                                    self.state.reference((row_number, left + pixel))
+                                };
+                            }
+                        }
                     }
                 });
             }
@@ -476,8 +493,11 @@ impl RunningStack {
         }
         let surroundings = self.surroundings();
         let started = bands::each(places.iter().collect(), |places| {
-            let started = places.iter().map(|place| self.clipped_mean(*place, &surroundings));
-            started.collect::<Vec<Option<Running>>>()
+            let mut judged = JudgedSegment::new(&self.state, self.outlier_test());
+            let mean = |&place| {
+                judged.mean_of_all(place).or_else(|| self.clipped_mean(place, &surroundings))
+            };
+            places.iter().map(mean).collect::<Vec<Option<Running>>>()
         });
         let jobs = self.state.bands().into_iter().zip(places.iter().zip(started));
         bands::each(jobs.collect(), |(mut band, (places, started))| {
@@ -488,6 +508,30 @@ impl RunningStack {
             }
             band.drop_tiles();
         });
+    }
+}
+
+/// The segment of pixels looked at last, with what its values say: neighbours are asked for one after the other.
+struct JudgedSegment<'a> {
+    state: &'a StackState,
+    test: OutlierTest,
+    segment: Segment,
+    last: Option<((usize, usize), Judgement)>,
+}
+
+impl<'a> JudgedSegment<'a> {
+    fn new(state: &'a StackState, test: OutlierTest) -> Self {
+        Self { state, test, segment: Segment::default(), last: None }
+    }
+
+    /// The mean of all values kept of a pixel, where they agree within the noise.
+    fn mean_of_all(&mut self, (row, column): (usize, usize)) -> Option<Running> {
+        let start = (row, column / SEGMENT * SEGMENT);
+        if self.last.as_ref().is_none_or(|(at, _)| *at != start) {
+            self.state.segment(start, &mut self.segment);
+            self.last = Some((start, self.segment.judge(self.test)));
+        }
+        self.last.as_ref()?.1.mean_of_all(column % SEGMENT)
     }
 }
 

@@ -25,16 +25,27 @@ pub(super) struct Running {
     pub(super) count: u16,
 }
 
-/// The middle one of the first `count` values, of an even number the lower of the two in the middle; the others are infinite.
-pub(super) fn lower_median(mut values: [f32; KEPT], count: usize) -> f32 {
+/// The middle one of `count` values, of an even number the lower of the two in the middle, because what disturbs a frame adds light; the others are
+/// infinite, and so is the middle of none.
+#[inline(always)]
+pub(super) fn lower_median(values: [f32; KEPT], count: u8) -> f32 {
     // A sorting network of nine exchanges (Knuth, The Art of Computer Programming 3, 5.3.4).
-    const EXCHANGES: [(usize, usize); 9] =
-        [(0, 3), (1, 4), (0, 2), (1, 3), (0, 1), (2, 4), (1, 2), (3, 4), (2, 3)];
-    for (low, high) in EXCHANGES {
-        let (left, right) = (values[low], values[high]);
-        (values[low], values[high]) = (left.min(right), left.max(right));
-    }
-    values.get(count.saturating_sub(1) / 2).copied().unwrap_or(f32::NAN)
+    let exchange = |left: f32, right: f32| {
+        let is_sorted = left <= right;
+        (if is_sorted { left } else { right }, if is_sorted { right } else { left })
+    };
+    let [a, b, c, d, e] = values;
+    let (a, d) = exchange(a, d);
+    let (b, e) = exchange(b, e);
+    let (a, c) = exchange(a, c);
+    let (b, d) = exchange(b, d);
+    let (a, b) = exchange(a, b);
+    let (c, e) = exchange(c, e);
+    let (b, c) = exchange(b, c);
+    let (d, _) = exchange(d, e);
+    let c = if c <= d { c } else { d };
+    let low = if count <= 2 { a } else { b };
+    if count <= 4 { low } else { c }
 }
 
 impl Running {
@@ -58,6 +69,22 @@ impl Running {
         self.deviation += sample.weight * difference * (sample.value - self.mean);
         self.variance += sample.weight * sample.weight * sample.variance;
         self.count = self.count.saturating_add(1);
+    }
+
+    /// [`Self::add`] where `takes`, without a branch; the same to the last bit.
+    #[inline(always)]
+    pub(super) fn add_if(&mut self, takes: bool, sample: Sample) {
+        let weight = if takes { sample.weight } else { 0.0 };
+        let value = if takes { sample.value } else { self.mean };
+        let variance = if takes { sample.variance } else { 0.0 };
+        self.weight += weight;
+        let difference = value - self.mean;
+        // A pixel without any weight must not become nothing by nothing.
+        let total = if self.weight > 0.0 { self.weight } else { 1.0 };
+        self.mean += difference * weight / total;
+        self.deviation += weight * difference * (value - self.mean);
+        self.variance += weight * weight * variance;
+        self.count = self.count.saturating_add(u16::from(takes));
     }
 
     /// Variance of the difference between a new value and the mean. The value's own variance is not taken above
@@ -110,10 +137,28 @@ mod tests {
         // By 0 and 1, which prove a sorting network for all values.
         for bits in 0..32_u32 {
             let values = std::array::from_fn(|slot| (bits >> slot & 1) as f32);
-            assert_eq!(lower_median(values, KEPT), if bits.count_ones() > 2 { 1.0 } else { 0.0 });
+            for (count, rank) in [(5, 2), (4, 1), (3, 1), (2, 0), (1, 0)] {
+                let zeros = 5 - bits.count_ones();
+                let expected = if zeros > rank { 0.0 } else { 1.0 };
+                assert_eq!(lower_median(values, count), expected, "{bits:b} {count}");
+            }
         }
         let infinite = f32::INFINITY;
         assert_eq!(lower_median([7.0, 3.0, 9.0, 5.0, infinite], 4), 5.0);
         assert_eq!(lower_median([7.0, 3.0, infinite, infinite, infinite], 2), 3.0);
+    }
+
+    #[test]
+    fn without_a_branch_it_is_the_same_sum() {
+        let mut branching = Running::first(sample(3.0, 0.7));
+        let mut other = branching;
+        for (value, weight) in [(2.5, 0.3), (f32::NAN, 0.0), (3.7, 1.3), (f32::INFINITY, 0.0)] {
+            let takes = weight > 0.0;
+            if takes {
+                branching.add(sample(value, weight));
+            }
+            other.add_if(takes, sample(value, weight));
+            assert_eq!(branching, other);
+        }
     }
 }

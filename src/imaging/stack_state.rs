@@ -4,9 +4,10 @@
 use super::bands;
 use super::image::mask_bits;
 use super::stack_pixel::{KEPT, Running, Sample, lower_median};
+use super::stack_start::{SEGMENT, Segment};
 
 /// Side of a tile, pixels.
-const TILE: usize = 64;
+const TILE: usize = SEGMENT;
 const TILE_PIXELS: usize = TILE * TILE;
 /// Values that a tile keeps of a pixel: the first one is in the planes.
 const MORE: usize = KEPT - 1;
@@ -85,7 +86,7 @@ impl KeptSamples {
     pub(super) fn median(&self) -> f32 {
         let mut values = [f32::INFINITY; KEPT];
         values.iter_mut().zip(self.as_slice()).for_each(|(value, sample)| *value = sample.value);
-        lower_median(values, self.count)
+        lower_median(values, self.count as u8)
     }
 }
 
@@ -228,6 +229,54 @@ impl StackState {
             }
         }
         Some(KeptSamples { samples, count: count.min(KEPT) })
+    }
+
+    /// The values kept of up to [`SEGMENT`] pixels from a place on, which lies at a multiple of that.
+    pub(super) fn segment(&self, (row, column): (usize, usize), segment: &mut Segment) {
+        let width = SEGMENT.min(self.columns.saturating_sub(column));
+        let start = row * self.columns + column;
+        let span = start..start + width;
+        let (tile, offset) = in_tile((row, column), self.columns);
+        let tile = self.tiles.get(tile).and_then(Option::as_ref);
+        let codes = self.phase.get(span.clone()).unwrap_or_default();
+        segment.counts = [0; SEGMENT];
+        for (count, code) in segment.counts.iter_mut().zip(codes) {
+            *count = if *code & KIND == 0 { *code } else { 0 };
+        }
+        for slot in 0..KEPT {
+            let (values, variances) = (&mut segment.values[slot], &mut segment.variances[slot]);
+            let weights = &mut segment.weights[slot];
+            if slot == 0 {
+                for (kept, plane) in [
+                    (&mut *values, &self.mean),
+                    (&mut *variances, &self.variance),
+                    (&mut *weights, &self.weight),
+                ] {
+                    let plane = plane.get(span.clone()).unwrap_or_default();
+                    kept.iter_mut().zip(plane).for_each(|(kept, value)| *kept = *value);
+                }
+            } else if let Some(tile) = tile {
+                let at = (slot - 1) * TILE_PIXELS + offset;
+                let span = at..at + width;
+                let of_tile = |plane: &Vec<f32>, kept: &mut [f32]| {
+                    let plane = plane.get(span.clone()).unwrap_or_default();
+                    kept.iter_mut().zip(plane).for_each(|(kept, value)| *kept = *value);
+                };
+                of_tile(&tile.values, values);
+                of_tile(&tile.variances, variances);
+                let frames = tile.frames.get(span.clone()).unwrap_or_default();
+                for (weight, frame) in weights.iter_mut().zip(frames) {
+                    *weight = self.weights.get(usize::from(*frame)).copied().unwrap_or(0.0);
+                }
+            }
+            let kept = values.iter_mut().zip(variances).zip(weights);
+            for (((value, variance), weight), count) in kept.zip(&segment.counts) {
+                let is_kept = slot < usize::from(*count);
+                *value = if is_kept { *value } else { f32::INFINITY };
+                *variance = if is_kept { *variance } else { 0.0 };
+                *weight = if is_kept { *weight } else { 0.0 };
+            }
+        }
     }
 
     /// A robust first guess of a pixel: the running mean, or the median of the values kept. NaN where there is nothing.
