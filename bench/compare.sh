@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs this program and the tools of the trade on the same frames, one after the other, and writes ACCURACY.md: figures of both, ratios, versions, settings.
 #   bench/compare.sh [SIZE STARS]...        (default: 2048 3000 4096 5000)
-# Takes about a quarter of an hour on two quiet cores. PYTHON names an interpreter with numpy, scipy and astropy; sep, ccdproc, bottleneck and astroscrappy
+# Takes about a quarter of an hour on two quiet cores. PYTHON names an interpreter with numpy, scipy and astropy; sep, ccdproc, bottleneck, astroalign and astroscrappy
 # are used if it has them, source-extractor, PSFEx, SCAMP, SWarp if they are installed. REPEAT (5): the best of so many runs counts.
 set -eu
 cd "$(dirname "$0")/.."
@@ -40,6 +40,7 @@ while [ $# -gt 1 ]; do
     section "A frame of $size² with $stars stars" "$python" bench/compare.py --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "Its point-spread function" "$python" bench/compare_psf.py --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "A master of ten frames of $size²" "$python" bench/compare_masters.py --size "$size" --repeat "$repeat" --markdown "$work/table"
+    section "Alignment and stack of ten frames of $size²" "$python" bench/compare_stack.py --gic target/release/gic --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "Detections of $stars stars on $size² to world coordinates" "$python" bench/astrometry.py --program "$field" --side "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
 done
 cp "$work/page" ACCURACY.md

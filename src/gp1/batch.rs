@@ -1,6 +1,7 @@
 //! The modules and the pipeline on files, as the seeds' command lines run them (seed 002).
 
 use super::aligned_frames::FieldSet;
+use super::all_filters::{StackOfFilters, stacks_of_filters};
 use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
@@ -68,7 +69,8 @@ pub struct BatchOutcome {
 /// `reduction` takes raw frames; every other module takes frames that `reduction` wrote (`*_reduced.fits`), or images from elsewhere
 /// as they are, and measures on
 /// them first what it needs and is not there yet. `alignment` and `stacking` take the sources, coordinates and zero point of a frame that `photometry` has
-/// measured from the files beside it. `alignment` writes each frame on the grid of the first of its field, `stacking` writes a stack for each camera and filter, `summary` the result of
+/// measured from the files beside it. `alignment` writes each frame on the grid of the first of its field, `stacking` writes a stack for each camera and filter, and one over
+/// the filters of each camera, `summary` the result of
 /// the trigger named in the headers, as of the last frame.
 pub fn run_module(
     module: Module,
@@ -329,6 +331,11 @@ fn combine_files(
                 let path = output.join(format!("{name}.fits"));
                 let (image, depth) = stack.image_with_depth();
                 let written = write_stack(context.store, &path, &stack.header(), &image, &depth);
+                outcome.note(&path, written.map(|()| path.clone()));
+            }
+            for StackOfFilters { name, header, image, depth } in stacks_of_filters(group.stacks()) {
+                let path = output.join(format!("{name}.fits"));
+                let written = write_stack(context.store, &path, &header, &image, &depth);
                 outcome.note(&path, written.map(|()| path.clone()));
             }
         }

@@ -7,7 +7,7 @@ use crate::imaging::{
     CalibratedImage,
     alignment::{AffineTransform, align},
     background::Background,
-    resample::{lanczos3_above_sky, unmoved_above_sky},
+    resample::{lanczos3, lanczos3_above_sky, unmoved_above_sky},
     undistorted_pixels::UndistortedPixels,
     world_coordinates::WorldCoordinates,
 };
@@ -15,6 +15,8 @@ use crate::model::Source;
 
 /// A frame that covers less of the grid than this share is of another field.
 const LEAST_OVERLAP: f64 = 0.2;
+/// Places of fainter stars say little of how well a frame lies.
+const TRUSTED_SIGNAL_TO_NOISE: f64 = 20.0;
 /// Points per side on which the overlap is judged.
 const OVERLAP_SAMPLES: usize = 16;
 
@@ -86,6 +88,16 @@ impl FieldGrid {
         Ok(fit)
     }
 
+    /// Where another grid lies under this one, both tied to the sky.
+    pub(super) fn fit_grid<'a>(&'a self, other: &'a Self) -> Result<GridFit<'a>, StackRefusal> {
+        if !(self.is_absolute && other.is_absolute) {
+            return Err(StackRefusal::OtherStars { reference: self.frame.clone() });
+        }
+        let map = GridMap::Sky { grid: &self.wcs, frame: &other.wcs };
+        check_overlap(&map, self.shape, other.shape)?;
+        Ok(GridFit { map, grid: self })
+    }
+
     fn to_input<'a>(
         &'a self,
         frame: &'a MeasuredFrame,
@@ -136,6 +148,11 @@ impl GridFit<'_> {
         lanczos3_above_sky(image, &background.level, shape, &|x, y| self.map.apply(x, y))
     }
 
+    /// An image on the grid, as it is.
+    pub(super) fn resample_plain(&self, image: &CalibratedImage) -> CalibratedImage {
+        lanczos3(image, self.grid.shape, &|x, y| self.map.apply(x, y))
+    }
+
     /// How the frame lies, and how well its stars agree with that: those of the grid's brightest that are on the frame are sought within
     /// the matching radius.
     pub fn placement(&self, frame: &MeasuredFrame, alignment: &AlignmentParameters) -> Placement {
@@ -151,7 +168,8 @@ impl GridFit<'_> {
         let area = along.0 * across.1 - along.1 * across.0;
         let (rows, columns) = frame.measurement.shape;
         let (mut expected, mut matched, mut squares) = (0_usize, 0_usize, 0.0);
-        for star in self.grid.sources.iter().take(alignment.maximum_sources) {
+        let bright = |star: &&Source| star.signal_to_noise() >= TRUSTED_SIGNAL_TO_NOISE;
+        for star in self.grid.sources.iter().take(alignment.maximum_sources).filter(bright) {
             let (x, y) = self.map.apply(star.x, star.y);
             let is_on_frame =
                 x >= 0.0 && y >= 0.0 && x <= columns as f64 - 1.0 && y <= rows as f64 - 1.0;

@@ -5,6 +5,9 @@
 //! networks or the time of day.
 
 pub mod aligned_frames;
+#[cfg(test)]
+mod alignment_tests;
+pub mod all_filters;
 pub mod analysis;
 #[cfg(test)]
 mod archive_tests;

@@ -13,7 +13,9 @@ use super::masters_in_force::MastersInForce;
 use super::measured_frame::{KnownField, MeasuredFrame};
 use super::pixel_budget::PIXELS_PER_DEADLINE;
 use super::reduced_file::FrameMeasurement;
-use super::result_files::{write_cutouts, write_provisional, write_result, write_stacks};
+use super::result_files::{
+    write_cutouts, write_provisional, write_result, write_stacks, write_stacks_of_filters,
+};
 use super::settings::InstanceSettings;
 use super::stacking::StackSet;
 use super::workspace::{FramePaths, Workspace, group_of, make_directory};
@@ -274,6 +276,7 @@ impl Instance {
         let directory = self.workspace.deadline_directory(&trigger.burst_id, deadline.name);
         make_directory(&directory)?;
         write_stacks(context, &directory, &usable, &views)?;
+        write_stacks_of_filters(context, &directory, stacks)?;
         let mut uses = frame_uses(frames, group);
         if let Some((_, refusals)) = &rebuilt {
             let reduced = uses.iter_mut().filter(|(is_reduced, _)| *is_reduced);

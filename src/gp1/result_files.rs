@@ -1,11 +1,13 @@
 //! Writes the GP1 result of a deadline: `result.json`, `candidates.fits`, stacks and cut-outs (interfaces.md §7).
 
+use super::all_filters::{StackOfFilters, stacks_of_filters};
 use super::analysis::StackView;
 use super::candidate_table::write_candidates;
 use super::error::Gp1Error;
 use super::frame_steps::StepContext;
 use super::measured_frame::MeasuredFrame;
 use super::reduced_file::{read_reduced, write_stack};
+use super::stacking::StackSet;
 use super::workspace::{component, make_directory, write_atomically};
 use crate::fits::Header;
 use crate::imaging::{Image, render::cutout};
@@ -33,6 +35,19 @@ pub fn write_stacks(
             let place = frame.paths.directory.join(&name);
             write_stack(context.store, &place, &header, &view.image, &view.depth)?;
         }
+    }
+    Ok(())
+}
+
+/// Writes the stacks over all filters, `stack_all.fits`, where there are several filters.
+pub fn write_stacks_of_filters(
+    context: StepContext<'_>,
+    directory: &Path,
+    stacks: &StackSet,
+) -> Result<(), Gp1Error> {
+    for StackOfFilters { name, header, image, depth } in stacks_of_filters(stacks) {
+        let path = directory.join(format!("{name}.fits"));
+        write_stack(context.store, &path, &header, &image, &depth)?;
     }
     Ok(())
 }

@@ -146,6 +146,7 @@ impl Deref for StackReference {
 /// The running stack of one filter of one trigger.
 #[derive(Debug, Clone)]
 pub struct FilterStack {
+    pub instrument: String,
     pub filter: String,
     pub reference: StackReference,
     stack: RunningStack,
@@ -168,6 +169,7 @@ impl FilterStack {
         check_sources(frame, parameters)?;
         let shape = grid.shape;
         Ok(Self {
+            instrument: frame.record.keywords.instrument.clone(),
             filter: frame.filter().to_owned(),
             reference: StackReference {
                 grid,
@@ -208,9 +210,7 @@ impl FilterStack {
             });
         }
         let (zero_point, _) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
-        let scale = 10f64.powf(0.4 * (self.reference.zero_point - zero_point))
-            * self.reference.exposure_seconds
-            / frame.exposure_seconds();
+        let scale = self.scale_of(zero_point, frame.exposure_seconds());
         // Depth for point sources: the sky under a star grows with the square of its width.
         let noise = background.global_noise * scale * if fwhm.is_nan() { 1.0 } else { fwhm };
         let weight = 1.0 / (noise * noise);
@@ -227,6 +227,12 @@ impl FilterStack {
             self.best_fwhm_pixels = fwhm;
         }
         Ok(())
+    }
+
+    /// What brings electrons of an exposure with this zero point to the scale of the stack.
+    pub(super) fn scale_of(&self, zero_point: f64, exposure_seconds: f64) -> f64 {
+        10f64.powf(0.4 * (self.reference.zero_point - zero_point)) * self.reference.exposure_seconds
+            / exposure_seconds
     }
 
     /// Whether a frame is in it.

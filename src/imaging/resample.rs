@@ -1,9 +1,11 @@
 //! Lanczos-3 resampling with variance and mask (Duchon 1979, J. Appl. Meteor. 18, 1016).
 
+use super::eight_lanes::{AnyProcessor, EightLanes, LANES};
 use super::image::{mask_bits, row_major};
 use super::pixel_mapping::{MappedPixel, PixelMapping};
 use super::sky_map::SkyMap;
 use super::{CalibratedImage, Image, Mask, bands, widest::widest};
+use pulp::NullaryFnOnce;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,8 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const LOBES: usize = 3;
 /// Input pixels under the kernel on each axis.
 const TAPS: usize = 2 * LOBES;
-/// Taps with padding to a full vector; the last two weights are zero.
-const LANES: usize = 8;
 /// Steps of the table in one pixel: positions are rounded to 1/2048 pixel at worst.
 const PHASES: usize = 1024;
 /// Weights below this do not count as touching a pixel: the corners of the kernel reach 0.0006 of the flux.
@@ -108,20 +108,39 @@ fn resample(
     output
 }
 
-widest! {
-    /// The pixels of one row of the output, at these places of the input.
-    fn fill_row<'a, 'b>(
-        planes: &'a Planes<'b>,
-        kernel: &'a KernelTable,
-        positions: &'a [MappedPixel],
-        row: (&'a mut [f32], &'a mut [f32], &'a mut [u8]),
-    ) -> () {
-        let (data, variance, mask) = row;
+/// The pixels of one row of the output, at these places of the input. What comes out is the same on any processor.
+fn fill_row(
+    planes: &Planes<'_>,
+    kernel: &KernelTable,
+    positions: &[MappedPixel],
+    row: (&mut [f32], &mut [f32], &mut [u8]),
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(wide) = pulp::x86::V3::try_new() {
+        return wide.vectorize(RowTask { planes, kernel, positions, row, lanes: wide });
+    }
+    RowTask { planes, kernel, positions, row, lanes: AnyProcessor }.call();
+}
+
+struct RowTask<'a, 'b, L> {
+    planes: &'a Planes<'b>,
+    kernel: &'a KernelTable,
+    positions: &'a [MappedPixel],
+    row: (&'a mut [f32], &'a mut [f32], &'a mut [u8]),
+    lanes: L,
+}
+
+impl<L: EightLanes> NullaryFnOnce for RowTask<'_, '_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { planes, kernel, positions, row: (data, variance, mask), lanes } = self;
         let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
         for (((value, noise), bits), &MappedPixel { x, y, area }) in pixels.zip(positions) {
             // Also an area that is not a number; such pixels stay NO_DATA.
             if area > 0.0 && area < LARGEST_AREA {
-                let (pixel, area) = (planes.value_at(kernel, x, y), area as f32);
+                let (pixel, area) = (planes.value_at(kernel, x, y, lanes), area as f32);
                 *value = pixel.value * area;
                 *noise = pixel.variance * (area * area);
                 *bits = pixel.bits;
@@ -130,7 +149,7 @@ widest! {
     }
 }
 
-/// Normalised one-dimensional weights and their squares for each phase.
+/// Normalised one-dimensional weights, padded by two of zero: what is finite does not count there; and their squares for each phase.
 struct KernelTable {
     weights: Vec<[f32; LANES]>,
     squares: Vec<[f32; LANES]>,
@@ -238,7 +257,7 @@ impl<'a> Planes<'a> {
     }
 
     #[inline(always)]
-    fn value_at(&self, kernel: &KernelTable, x: f64, y: f64) -> Resampled {
+    fn value_at(&self, kernel: &KernelTable, x: f64, y: f64, lanes: impl EightLanes) -> Resampled {
         let margin = LOBES as f64;
         let inside = x > -margin
             && y > -margin
@@ -262,7 +281,7 @@ impl<'a> Planes<'a> {
         if whole {
             let start = bottom as usize * self.columns + left as usize;
             if self.dirty.get(start) == Some(&0)
-                && let Some(value) = self.clean_value(kernel, phase_x, phase_y, start)
+                && let Some(value) = self.clean_value(kernel, phase_x, phase_y, start, lanes)
             {
                 return value;
             }
@@ -278,25 +297,22 @@ impl<'a> Planes<'a> {
         phase_x: usize,
         phase_y: usize,
         start: usize,
+        lanes: impl EightLanes,
     ) -> Option<Resampled> {
         let (weights_x, squares_x) = (kernel.weights.get(phase_x)?, kernel.squares.get(phase_x)?);
         let (weights_y, squares_y) = (kernel.weights.get(phase_y)?, kernel.squares.get(phase_y)?);
-        let (mut value, mut noise) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        let (mut value, mut noise) = (lanes.splat(0.0), lanes.splat(0.0));
         for tap in 0..TAPS {
             let from = start + tap * self.columns;
-            let data: &[f32; LANES] = self.data.get(from..)?.first_chunk()?;
-            let variance: &[f32; LANES] = self.variance.get(from..)?.first_chunk()?;
-            let (weight, square) = (weights_y[tap], squares_y[tap]);
-            for lane in 0..LANES {
-                value[lane] += weight * data[lane];
-                noise[lane] += square * variance[lane];
-            }
+            let data = self.data.get(from..)?.first_chunk()?;
+            let variance = self.variance.get(from..)?.first_chunk()?;
+            let (weight, square) = (lanes.splat(weights_y[tap]), lanes.splat(squares_y[tap]));
+            value = lanes.add(value, lanes.multiply(weight, lanes.load(data)));
+            noise = lanes.add(noise, lanes.multiply(square, lanes.load(variance)));
         }
-        Some(Resampled {
-            value: sum_of_taps(weights_x, &value),
-            variance: sum_of_taps(squares_x, &noise),
-            bits: 0,
-        })
+        let products = lanes.multiply(lanes.load(weights_x), value);
+        let squares = lanes.multiply(lanes.load(squares_x), noise);
+        Some(Resampled { value: lanes.sum(products), variance: lanes.sum(squares), bits: 0 })
     }
 
     /// Leaves out what is masked or outside.
@@ -334,20 +350,6 @@ impl<'a> Planes<'a> {
         }
         Resampled { value: value / good, variance: noise / (good * good), bits }
     }
-}
-
-/// Σ of the products. The padding lanes may hold a masked neighbour's value; it is finite, and its weight zero.
-#[inline(always)]
-fn sum_of_taps(weights: &[f32; LANES], values: &[f32; LANES]) -> f32 {
-    let mut products = [0.0_f32; LANES];
-    for lane in 0..LANES {
-        products[lane] = weights[lane] * values[lane];
-    }
-    let mut halves = [0.0_f32; LANES / 2];
-    for lane in 0..LANES / 2 {
-        halves[lane] = products[lane] + products[lane + LANES / 2];
-    }
-    (halves[0] + halves[2]) + (halves[1] + halves[3])
 }
 
 /// The values less the level of the sky.

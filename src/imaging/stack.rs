@@ -1,16 +1,13 @@
 //! Incremental stack: a new frame updates the running clipped, weighted mean in constant time.
 
-use super::image::{mask_bits, row_major};
+use super::image::mask_bits;
 use super::outlier::{OutlierTest, Suspect, flux_nearby_at};
-use super::stack_pixel::{Running, Sample};
+use super::stack_pixel::{KEPT, Running, Sample};
+use super::stack_rows::{Frame, add_row, mark_suspects, show_row};
 use super::stack_start::{Judgement, SEGMENT, Segment};
-use super::stack_state::{
-    Band, MOST_BYTES_PER_PIXEL, MOST_FRAMES, Phase, RunningRow, RunningRowMut, StackState,
-    is_running, without_rejections,
-};
-use super::{CalibratedImage, Image, Mask, bands, widest::widest};
+use super::stack_state::{Band, MOST_BYTES_PER_PIXEL, MOST_FRAMES, Phase, StackState, is_running};
+use super::{CalibratedImage, Image, Mask, bands};
 use ndarray::Array2;
-use std::borrow::Cow;
 use std::cell::OnceCell;
 
 /// A frame on the stack's grid, background-subtracted, in the stack's flux scale.
@@ -30,148 +27,6 @@ pub struct DepthMap {
     pub weight: Image,
     /// Number of frames in the mean.
     pub frames: Array2<u16>,
-}
-
-/// The planes of a frame row after row, and what brings them to the flux scale of the stack.
-struct Frame<'a> {
-    columns: usize,
-    data: Cow<'a, [f32]>,
-    variance: Cow<'a, [f32]>,
-    mask: Cow<'a, [u8]>,
-    scale: f32,
-    weight: f32,
-}
-
-impl<'a> Frame<'a> {
-    fn of(input: &StackInput<'a>) -> Self {
-        Self {
-            columns: input.image.data.ncols(),
-            data: row_major(&input.image.data),
-            variance: row_major(&input.image.variance),
-            mask: row_major(&input.image.mask),
-            scale: input.scale as f32,
-            weight: input.weight as f32,
-        }
-    }
-
-    fn row(&self, row: usize) -> FrameRow<'_> {
-        let start = (row * self.columns).min(self.data.len());
-        let span = start..(start + self.columns).min(self.data.len());
-        FrameRow {
-            data: self.data.get(span.clone()).unwrap_or_default(),
-            variance: self.variance.get(span.clone()).unwrap_or_default(),
-            mask: self.mask.get(span).unwrap_or_default(),
-            scale: self.scale,
-            weight: self.weight,
-        }
-    }
-
-    /// The value of a pixel in the stack's flux scale; NaN off the image.
-    fn value(&self, (row, column): (usize, usize)) -> f32 {
-        let index = (column < self.columns).then_some(row * self.columns + column);
-        index.and_then(|index| self.data.get(index)).map_or(f32::NAN, |value| value * self.scale)
-    }
-}
-
-/// One row of a frame.
-#[derive(Clone, Copy)]
-struct FrameRow<'a> {
-    data: &'a [f32],
-    variance: &'a [f32],
-    mask: &'a [u8],
-    scale: f32,
-    weight: f32,
-}
-
-impl FrameRow<'_> {
-    /// A pixel in the stack's flux scale, with its bits; `None` where it is not a number with an error.
-    fn sample(&self, column: usize) -> Option<(Sample, u8)> {
-        let value = self.data.get(column)? * self.scale;
-        let variance = self.variance.get(column)? * self.scale * self.scale;
-        let is_known = value.is_finite() && variance.is_finite() && variance >= 0.0;
-        is_known
-            .then_some((Sample { value, variance, weight: self.weight }, *self.mask.get(column)?))
-    }
-}
-
-widest! {
-    /// Marks the good pixels that are farther from their running means than noise explains.
-    fn mark_suspects<'a>(
-        running: RunningRow<'a>,
-        frame: FrameRow<'a>,
-        test: OutlierTest,
-        suspects: &'a mut [u8],
-    ) -> () {
-        let sums = running.mean.iter().zip(running.weight).zip(running.deviation);
-        let sums = sums.zip(running.variance).zip(running.count.iter().zip(running.phase));
-        let inputs = frame.data.iter().zip(frame.variance).zip(frame.mask);
-        for (suspect, (sums, input)) in suspects.iter_mut().zip(sums.zip(inputs)) {
-            let ((((mean, weight), deviation), variance), (count, phase)) = sums;
-            let ((value, noise), bits) = input;
-            let value = value * frame.scale;
-            let noise = noise * frame.scale * frame.scale;
-            let sums = Running {
-                mean: *mean,
-                weight: *weight,
-                deviation: *deviation,
-                variance: *variance,
-                count: *count,
-            };
-            let within =
-                test.is_within_noise(value - mean, sums.tolerance_variance(noise));
-            let is_good = is_running(*phase) & (*bits == 0) & value.is_finite() & noise.is_finite();
-            *suspect = u8::from(is_good & !within);
-        }
-    }
-}
-
-widest! {
-    /// Takes the good values that are not left out into the running means.
-    fn add_row<'a>(
-        running: RunningRowMut<'a>,
-        frame: FrameRow<'a>,
-        left_out: &'a [u8],
-    ) -> () {
-        let sums = running.mean.iter_mut().zip(running.weight).zip(running.deviation);
-        let sums = sums.zip(running.variance).zip(running.count.iter_mut().zip(running.phase));
-        let inputs = frame.data.iter().zip(frame.variance).zip(frame.mask).zip(left_out);
-        for (sums, input) in sums.zip(inputs) {
-            let ((((mean, weight), deviation), variance), (count, phase)) = sums;
-            let (((value, noise), bits), left_out) = input;
-            let value = value * frame.scale;
-            let noise = noise * frame.scale * frame.scale;
-            let takes = is_running(*phase)
-                & ((*bits | *left_out) == 0)
-                & value.is_finite()
-                & noise.is_finite()
-                & (noise >= 0.0);
-            let mut sums = Running {
-                mean: *mean,
-                weight: *weight,
-                deviation: *deviation,
-                variance: *variance,
-                count: *count,
-            };
-            sums.add_if(takes, Sample { value, variance: noise, weight: frame.weight });
-            (*mean, *weight) = (sums.mean, sums.weight);
-            (*deviation, *variance, *count) = (sums.deviation, sums.variance, sums.count);
-            // Forgets the rejections before.
-            *phase = if takes { without_rejections(*phase) } else { *phase };
-        }
-    }
-}
-
-widest! {
-    /// Mean and variance of the mean of the pixels that are running.
-    fn show_row<'a>(running: RunningRow<'a>, data: &'a mut [f32], variance: &'a mut [f32]) -> () {
-        let sums = running.mean.iter().zip(running.weight).zip(running.variance).zip(running.phase);
-        for ((data, noise), sums) in data.iter_mut().zip(variance).zip(sums) {
-            let (((mean, weight), variance), phase) = sums;
-            let is_shown = is_running(*phase);
-            *data = if is_shown { *mean } else { 0.0 };
-            *noise = if is_shown { variance / (weight * weight) } else { 0.0 };
-        }
-    }
 }
 
 /// What may move into each pixel from those around it, for [`Suspect::nearby`].
@@ -218,7 +73,7 @@ impl RunningStack {
     }
 
     /// The most memory that the state takes, however many frames are added: while the first five are collected. Afterwards it is 19
-    /// bytes where means run. While a frame is added and while the image is made, up to six planes of 32 bits come on top.
+    /// bytes where means run. While a frame is added and while the image is made, up to three planes of 32 bits come on top.
     pub fn bytes_per_pixel() -> usize {
         MOST_BYTES_PER_PIXEL
     }
@@ -258,12 +113,13 @@ impl RunningStack {
         let outliers = self.outliers(&frame);
         let number = self.frame_count() as u16;
         self.state.enlist(frame.weight);
-        // Which pixels complete their samples is known only when all have been given theirs, because the test looks
-        // at neighbours.
+        // Means start when all pixels have been given their values, because the test looks at neighbours.
         let complete = bands::each(self.state.bands(), |mut band| {
             take_rows(&mut band, &frame, &outliers, number)
         });
-        self.start_running(&complete);
+        if complete.contains(&true) {
+            self.start_running();
+        }
         true
     }
 
@@ -486,25 +342,47 @@ impl RunningStack {
         Some(value - (sum - value) / others as f32)
     }
 
-    /// Turns full sets of samples into running means; places are those of each band of the state.
-    fn start_running(&mut self, places: &[Vec<(usize, usize)>]) {
-        if places.iter().all(Vec::is_empty) {
-            return;
-        }
+    /// Turns full sets of samples into running means. Those that do not agree are looked at first, with the values of their neighbours.
+    fn start_running(&mut self) {
+        let test = self.outlier_test();
+        let (rows, columns) = self.shape();
         let surroundings = self.surroundings();
-        let started = bands::each(places.iter().collect(), |places| {
-            let mut judged = JudgedSegment::new(&self.state, self.outlier_test());
-            let mean = |&place| {
-                judged.mean_of_all(place).or_else(|| self.clipped_mean(place, &surroundings))
-            };
-            places.iter().map(mean).collect::<Vec<Option<Running>>>()
-        });
-        let jobs = self.state.bands().into_iter().zip(places.iter().zip(started));
-        bands::each(jobs.collect(), |(mut band, (places, started))| {
-            for (&(row, column), running) in places.iter().zip(started) {
-                if let Some(running) = running {
-                    band.start((row - band.first_row, column), running);
+        let per_band = bands::rows_per_band(rows, columns);
+        let firsts: Vec<usize> = (0..rows).step_by(per_band).collect();
+        let disagreeing = bands::each(firsts, |first| {
+            let mut segment = Segment::default();
+            let mut found = Vec::new();
+            for row in first..(first + per_band).min(rows) {
+                for left in (0..columns).step_by(SEGMENT) {
+                    self.state.segment((row, left), &mut segment);
+                    if !segment.counts.iter().any(|count| usize::from(*count) == KEPT) {
+                        continue;
+                    }
+                    let judgement = segment.judge(test);
+                    let each = segment.counts.iter().zip(&judgement.agrees).enumerate();
+                    for (pixel, _) in each.filter(|(_, (count, agrees))| {
+                        usize::from(**count) == KEPT && **agrees == 0
+                    }) {
+                        let place = (row, left + pixel);
+                        found.extend(
+                            self.clipped_mean(place, &surroundings).map(|sums| (place, sums)),
+                        );
+                    }
                 }
+            }
+            found
+        });
+        drop(surroundings);
+        let disagreeing = disagreeing.concat();
+        bands::each(self.state.bands(), |mut band| {
+            band.start_agreeing(test);
+            let (top, end) = (band.first_row, band.first_row + band.rows());
+            let first = disagreeing.partition_point(|(place, _)| place.0 < top);
+            for ((row, column), running) in disagreeing.iter().skip(first) {
+                if *row >= end {
+                    break;
+                }
+                band.start((row - top, *column), *running);
             }
             band.drop_tiles();
         });
@@ -544,15 +422,15 @@ struct ShownRow<'a> {
     frames: &'a mut [u16],
 }
 
-/// Gives the pixels of a band their values of a frame. Returns the places, counted from the first row of the image, where all values are there now
-/// that a mean starts with. `outliers` is in the order of the pixels.
+/// Gives the pixels of a band their values of a frame. Whether all values are there now that a mean starts with, at any pixel. `outliers` is in the
+/// order of the pixels.
 fn take_rows(
     band: &mut Band<'_>,
     frame: &Frame<'_>,
     outliers: &[(usize, usize)],
     number: u16,
-) -> Vec<(usize, usize)> {
-    let mut complete = Vec::new();
+) -> bool {
+    let mut is_complete = false;
     let mut left_out = vec![0; frame.columns];
     let mut codes = Vec::with_capacity(frame.columns);
     for row in 0..band.rows() {
@@ -571,8 +449,8 @@ fn take_rows(
             let Some((sample, bits)) = input.sample(column) else { continue };
             if bits != 0 {
                 band.take_flagged((row, column), sample, bits);
-            } else if band.collect((row, column), sample, number) {
-                complete.push((absolute, column));
+            } else {
+                is_complete |= band.collect((row, column), sample, number);
             }
         }
         for &(_, column) in of_row {
@@ -582,5 +460,5 @@ fn take_rows(
             }
         }
     }
-    complete
+    is_complete
 }

@@ -73,50 +73,63 @@ impl Judgement {
 }
 
 widest! {
+    /// Loops of one purpose each: such the compiler makes into vectors.
     fn judge<'a>(segment: &'a Segment, test: OutlierTest, judgement: &'a mut Judgement) -> () {
         let Segment { values, variances, weights, counts } = segment;
-        for pixel in 0..SEGMENT {
-            let centre = lower_median(
-                [
-                    values[0][pixel],
-                    values[1][pixel],
-                    values[2][pixel],
-                    values[3][pixel],
-                    values[4][pixel],
-                ],
-                counts[pixel],
-            );
-            judgement.centre[pixel] = centre;
-            // That of the first value which is the median.
-            let mut central = 0.0;
-            for slot in (0..KEPT).rev() {
-                let is_it = values[slot][pixel] == centre;
-                central = if is_it { variances[slot][pixel] } else { central };
+        let [first, second, third, fourth, fifth] = values;
+        let slots = first.iter().zip(second).zip(third.iter().zip(fourth)).zip(fifth);
+        for ((centre, (((a, b), (c, d)), e)), count) in
+            judgement.centre.iter_mut().zip(slots).zip(counts)
+        {
+            *centre = lower_median([*a, *b, *c, *d, *e], *count);
+        }
+        // That of the first value which is the median.
+        let mut central = [0.0_f32; SEGMENT];
+        for (values, variances) in values.iter().zip(variances).rev() {
+            let slot = values.iter().zip(variances).zip(&judgement.centre);
+            for (central, ((value, variance), centre)) in central.iter_mut().zip(slot) {
+                *central = if value == centre { *variance } else { *central };
             }
-            let mut agree = 1_u8;
-            for slot in 0..KEPT {
-                let variance = variances[slot][pixel].min(central) + central;
-                let within = test.is_within_noise(values[slot][pixel] - centre, variance);
-                agree &= u8::from(within | (weights[slot][pixel] == 0.0));
+        }
+        let mut far = [0.0_f32; SEGMENT];
+        for ((values, variances), weights) in values.iter().zip(variances).zip(weights) {
+            let slot = values.iter().zip(variances).zip(weights);
+            let middle = judgement.centre.iter().zip(&central);
+            for (far, (((value, variance), weight), (centre, central))) in
+                far.iter_mut().zip(slot.zip(middle))
+            {
+                let within = test.is_within_noise(value - centre, variance.min(*central) + central);
+                *far += if within | (*weight == 0.0) { 0.0 } else { 1.0 };
             }
-            judgement.agrees[pixel] = agree;
-            let mut sums = Running::first(Sample {
-                value: values[0][pixel],
-                variance: variances[0][pixel],
-                weight: weights[0][pixel],
-            });
-            for slot in 1..KEPT {
-                let sample = Sample {
-                    value: values[slot][pixel],
-                    variance: variances[slot][pixel],
-                    weight: weights[slot][pixel],
+        }
+        for (agrees, far) in judgement.agrees.iter_mut().zip(&far) {
+            *agrees = u8::from(*far == 0.0);
+        }
+        judgement.mean = values[0];
+        judgement.weight = weights[0];
+        for ((sum, variance), weight) in
+            judgement.variance.iter_mut().zip(&variances[0]).zip(&weights[0])
+        {
+            *sum = weight * weight * variance;
+        }
+        for ((values, variances), weights) in values.iter().zip(variances).zip(weights).skip(1) {
+            let sums = judgement.mean.iter_mut().zip(&mut judgement.weight);
+            let squares = judgement.deviation.iter_mut().zip(&mut judgement.variance);
+            let slot = values.iter().zip(variances).zip(weights);
+            for (((mean, weight), (deviation, variance)), ((value, noise), own)) in
+                sums.zip(squares).zip(slot)
+            {
+                let mut sums = Running {
+                    mean: *mean,
+                    weight: *weight,
+                    deviation: *deviation,
+                    variance: *variance,
+                    count: 0,
                 };
-                sums.add_if(weights[slot][pixel] > 0.0, sample);
+                sums.add_if(*own > 0.0, Sample { value: *value, variance: *noise, weight: *own });
+                (*mean, *weight) = (sums.mean, sums.weight);
+                (*deviation, *variance) = (sums.deviation, sums.variance);
             }
-            judgement.mean[pixel] = sums.mean;
-            judgement.weight[pixel] = sums.weight;
-            judgement.deviation[pixel] = sums.deviation;
-            judgement.variance[pixel] = sums.variance;
         }
     }
 }

@@ -3,19 +3,16 @@
 
 use super::bands;
 use super::image::mask_bits;
+use super::outlier::OutlierTest;
 use super::stack_pixel::{KEPT, Running, Sample, lower_median};
 use super::stack_start::{SEGMENT, Segment};
+use super::stack_tiles::{MORE, SegmentSource, TILE, TILE_PIXELS, Tile, in_tile};
 
-/// Side of a tile, pixels.
-const TILE: usize = SEGMENT;
-const TILE_PIXELS: usize = TILE * TILE;
-/// Values that a tile keeps of a pixel: the first one is in the planes.
-const MORE: usize = KEPT - 1;
 /// Added to this, the number of rejections in a row.
 const RUNNING: u8 = 0x40;
 /// Added to this, the bits of the values.
 const FLAGGED: u8 = 0x80;
-const KIND: u8 = RUNNING | FLAGGED;
+pub(super) const KIND: u8 = RUNNING | FLAGGED;
 /// As many rejections in a row mean that the mean is wrong, not the frames: the pixel starts again.
 const REJECTIONS_TO_RESTART: u8 = 6;
 /// Frames are numbered in sixteen bits.
@@ -53,21 +50,6 @@ pub(super) fn is_running(code: u8) -> bool {
 #[inline(always)]
 pub(super) fn without_rejections(code: u8) -> u8 {
     code & KIND
-}
-
-/// The second to the last value kept of 64 × 64 pixels: value and variance, and the number of the frame, which gives the weight.
-#[derive(Debug, Clone, PartialEq)]
-struct Tile {
-    values: Vec<f32>,
-    variances: Vec<f32>,
-    frames: Vec<u16>,
-}
-
-impl Tile {
-    fn new() -> Self {
-        let length = MORE * TILE_PIXELS;
-        Self { values: vec![0.0; length], variances: vec![0.0; length], frames: vec![0; length] }
-    }
 }
 
 /// The values kept of a pixel, in the order they came.
@@ -232,51 +214,17 @@ impl StackState {
     }
 
     /// The values kept of up to [`SEGMENT`] pixels from a place on, which lies at a multiple of that.
-    pub(super) fn segment(&self, (row, column): (usize, usize), segment: &mut Segment) {
-        let width = SEGMENT.min(self.columns.saturating_sub(column));
-        let start = row * self.columns + column;
-        let span = start..start + width;
-        let (tile, offset) = in_tile((row, column), self.columns);
-        let tile = self.tiles.get(tile).and_then(Option::as_ref);
-        let codes = self.phase.get(span.clone()).unwrap_or_default();
-        segment.counts = [0; SEGMENT];
-        for (count, code) in segment.counts.iter_mut().zip(codes) {
-            *count = if *code & KIND == 0 { *code } else { 0 };
-        }
-        for slot in 0..KEPT {
-            let (values, variances) = (&mut segment.values[slot], &mut segment.variances[slot]);
-            let weights = &mut segment.weights[slot];
-            if slot == 0 {
-                for (kept, plane) in [
-                    (&mut *values, &self.mean),
-                    (&mut *variances, &self.variance),
-                    (&mut *weights, &self.weight),
-                ] {
-                    let plane = plane.get(span.clone()).unwrap_or_default();
-                    kept.iter_mut().zip(plane).for_each(|(kept, value)| *kept = *value);
-                }
-            } else if let Some(tile) = tile {
-                let at = (slot - 1) * TILE_PIXELS + offset;
-                let span = at..at + width;
-                let of_tile = |plane: &Vec<f32>, kept: &mut [f32]| {
-                    let plane = plane.get(span.clone()).unwrap_or_default();
-                    kept.iter_mut().zip(plane).for_each(|(kept, value)| *kept = *value);
-                };
-                of_tile(&tile.values, values);
-                of_tile(&tile.variances, variances);
-                let frames = tile.frames.get(span.clone()).unwrap_or_default();
-                for (weight, frame) in weights.iter_mut().zip(frames) {
-                    *weight = self.weights.get(usize::from(*frame)).copied().unwrap_or(0.0);
-                }
-            }
-            let kept = values.iter_mut().zip(variances).zip(weights);
-            for (((value, variance), weight), count) in kept.zip(&segment.counts) {
-                let is_kept = slot < usize::from(*count);
-                *value = if is_kept { *value } else { f32::INFINITY };
-                *variance = if is_kept { *variance } else { 0.0 };
-                *weight = if is_kept { *weight } else { 0.0 };
-            }
-        }
+    pub(super) fn segment(&self, place: (usize, usize), segment: &mut Segment) {
+        let source = SegmentSource {
+            columns: self.columns,
+            mean: &self.mean,
+            variance: &self.variance,
+            weight: &self.weight,
+            phase: &self.phase,
+            tiles: &self.tiles,
+            weights: &self.weights,
+        };
+        source.fill(place, segment);
     }
 
     /// A robust first guess of a pixel: the running mean, or the median of the values kept. NaN where there is nothing.
@@ -300,6 +248,7 @@ impl StackState {
         let squares = self.deviation.chunks_mut(pixels).zip(self.variance.chunks_mut(pixels));
         let states = self.count.chunks_mut(pixels).zip(self.phase.chunks_mut(pixels));
         let tiles = self.tiles.chunks_mut((rows / TILE * tiles_across).max(1));
+        let weights = self.weights.as_slice();
         sums.zip(squares)
             .zip(states.zip(tiles))
             .enumerate()
@@ -314,16 +263,11 @@ impl StackState {
                     count,
                     phase,
                     tiles,
+                    weights,
                 }
             })
             .collect()
     }
-}
-
-/// The number of the tile that holds a place, and the place in it.
-fn in_tile((row, column): (usize, usize), columns: usize) -> (usize, usize) {
-    let tile = row / TILE * columns.div_ceil(TILE) + column / TILE;
-    (tile, row % TILE * TILE + column % TILE)
 }
 
 /// Some rows of the state. Places in it count from its first row.
@@ -337,6 +281,7 @@ pub(super) struct Band<'a> {
     count: &'a mut [u16],
     phase: &'a mut [u8],
     tiles: &'a mut [Option<Tile>],
+    weights: &'a [f32],
 }
 
 impl Band<'_> {
@@ -365,6 +310,9 @@ impl Band<'_> {
             self.begin(place, sample);
             return false;
         };
+        if count >= KEPT {
+            return true;
+        }
         *code += 1;
         let (tile, offset) = in_tile(place, self.columns);
         let at = (count - 1) * TILE_PIXELS + offset;
@@ -406,6 +354,39 @@ impl Band<'_> {
                 }
             }
             Phase::Collecting(_) | Phase::Running => {}
+        }
+    }
+
+    /// Gives all pixels whose values are all there and agree their running means.
+    pub(super) fn start_agreeing(&mut self, test: OutlierTest) {
+        let mut segment = Segment::default();
+        for row in 0..self.rows() {
+            for column in (0..self.columns).step_by(SEGMENT) {
+                let start = row * self.columns + column;
+                let span = start..start + SEGMENT.min(self.columns - column);
+                let codes = self.phase.get(span).unwrap_or_default();
+                if !codes.iter().any(|code| usize::from(*code) == KEPT) {
+                    continue;
+                }
+                let source = SegmentSource {
+                    columns: self.columns,
+                    mean: self.mean,
+                    variance: self.variance,
+                    weight: self.weight,
+                    phase: self.phase,
+                    tiles: self.tiles,
+                    weights: self.weights,
+                };
+                source.fill((row, column), &mut segment);
+                let judgement = segment.judge(test);
+                for pixel in 0..SEGMENT.min(self.columns - column) {
+                    if usize::from(segment.counts[pixel]) == KEPT
+                        && let Some(running) = judgement.mean_of_all(pixel)
+                    {
+                        self.start((row, column + pixel), running);
+                    }
+                }
+            }
         }
     }
 
