@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs this program and the tools of the trade on the same frames, one after the other, and writes ACCURACY.md: figures of both, ratios, versions, settings.
 #   bench/compare.sh [SIZE STARS]...        (default: 2048 3000 4096 5000)
-# Takes about a quarter of an hour on two quiet cores. PYTHON names an interpreter with numpy, scipy and astropy; sep, ccdproc, bottleneck, astroscrappy and ois
-# are used if it has them, source-extractor, PSFEx, SCAMP, solve-field, SWarp, hotpants if they are installed. REPEAT (5): the best of so many runs counts.
+# Takes about a quarter of an hour on two quiet cores. PYTHON names an interpreter with numpy, scipy and astropy; sep, ccdproc, bottleneck, astroalign, astroscrappy
+# and ois are used if it has them, source-extractor, PSFEx, SCAMP, solve-field, SWarp, hotpants if they are installed. REPEAT (5): the best of so many runs counts.
 # STUDY (1000): so many fields are solved, and as many wrong ones refused.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,6 +42,7 @@ while [ $# -gt 1 ]; do
     section "Its point-spread function" "$python" bench/compare_psf.py --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "A pair of $size² with $stars stars, subtracted" "$python" bench/compare_subtraction.py --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "A master of ten frames of $size²" "$python" bench/compare_masters.py --size "$size" --repeat "$repeat" --markdown "$work/table"
+    section "Alignment and stack of ten frames of $size²" "$python" bench/compare_stack.py --gic target/release/gic --size "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
     section "Detections of $stars stars on $size² to world coordinates" "$python" bench/astrometry.py --program "$field" --side "$size" --stars "$stars" --repeat "$repeat" --markdown "$work/table"
 done
 study() {

@@ -52,6 +52,8 @@ enum Command {
     Findstars(module::ModuleArguments),
     /// Module: solve world coordinates against the local catalogue
     Astrometry(module::ModuleArguments),
+    /// Module: put frames on the grid of the first one of their field
+    Alignment(module::ModuleArguments),
     /// Module: align and stack
     Stacking(module::ModuleArguments),
     /// Module: difference to a template, and what stands out of it
@@ -87,12 +89,13 @@ enum Command {
 
 /// Subcommands that the program also answers to by its own name (a symbolic link), so that the
 /// seeds' command lines work as written.
-const NAMES_AS_PROGRAM: [&str; 9] = [
+const NAMES_AS_PROGRAM: [&str; 10] = [
     "gp1",
     "pipeline",
     "reduction",
     "findstars",
     "astrometry",
+    "alignment",
     "stacking",
     "subtraction",
     "photometry",
@@ -160,6 +163,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Reduction(arguments) => module::run(module::Module::Reduction, arguments),
         Command::Findstars(arguments) => module::run(module::Module::Findstars, arguments),
         Command::Astrometry(arguments) => module::run(module::Module::Astrometry, arguments),
+        Command::Alignment(arguments) => module::run(module::Module::Alignment, arguments),
         Command::Stacking(arguments) => module::run(module::Module::Stacking, arguments),
         Command::Subtraction(arguments) => module::run(module::Module::Subtraction, arguments),
         Command::Photometry(arguments) => module::run(module::Module::Photometry, arguments),

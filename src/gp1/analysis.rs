@@ -15,7 +15,7 @@ use super::reduced_file::read_reduced;
 use super::stack_difference::{StackDifference, stack_difference};
 use super::stacking::{FilterStack, StackSet};
 use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
-use crate::imaging::CalibratedImage;
+use crate::imaging::{CalibratedImage, stack::DepthMap};
 use crate::model::{
     Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, InjectionStudy,
     MagnitudeScale, MinorPlanetAnswer, PositionEstimate, SkyPosition, UtcTime,
@@ -45,6 +45,7 @@ pub struct StackView<'a> {
     pub name: String,
     pub stack: &'a FilterStack,
     pub image: CalibratedImage,
+    pub depth: DepthMap,
     pub(super) field: StarField,
     photometry: FramePhotometry,
 }
@@ -153,7 +154,7 @@ pub fn view_stacks<'a>(
         .filter(|(_, stack)| stack.stacked.len() > 1)
         .map(|(name, stack)| {
             let mut timer = StepTimer::new(&name);
-            let image = stack.image();
+            let (image, depth) = stack.image_with_depth();
             let field = find_stars(&image, &context.settings.findstars);
             let reference = &stack.reference;
             let identity = if reference.is_absolute {
@@ -178,7 +179,7 @@ pub fn view_stacks<'a>(
                 &context.settings.photometry,
             );
             timer.done("stack measured");
-            StackView { name, stack, image, field, photometry }
+            StackView { name, stack, image, depth, field, photometry }
         })
         .collect()
 }

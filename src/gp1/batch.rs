@@ -1,25 +1,28 @@
 //! The modules and the pipeline on files, as the seeds' command lines run them (seed 002).
 
+use super::aligned_frames::FieldSet;
+use super::all_filters::{StackOfFilters, stacks_of_filters};
+use super::astrometry::AstrometryStatus;
 use super::error::Gp1Error;
 use super::frame_group::FrameGroup;
 use super::frame_input::{
-    expand, frame_stem, is_reduced_here, raw_record, record_of_raw, reduced_record,
+    RAW_NAME, expand, frame_stem, is_reduced_here, raw_record, record_of_raw, reduced_record,
 };
 use super::frame_steps::{
-    CalibratedFrame, RawFrame, StepContext, background_of, measure_calibrated, process_image,
+    CalibratedFrame, RawFrame, StepContext, measure_calibrated, process_image,
 };
 use super::masters_in_force::MastersInForce;
-use super::measured_frame::{KnownField, MeasuredFrame};
+use super::measured_frame::KnownField;
 use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
-use super::reduced_file::{ReducedFrame, read_reduced, write_reduced};
+use super::reduced_file::{ReducedFrame, read_measurement, read_reduced, write_stack};
 use super::reduction_to_file::reduce_to_file;
 use super::settings::{CosmicRayStep, InstanceSettings, Module, Steps};
 use super::subtraction::{NewImage, subtract_configured, subtract_stack};
 use super::trigger_of_frame::trigger_of_frame;
 use super::workspace::{FramePaths, Workspace, component, group_of, make_directory};
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsStore, Header, ImageRows, keywords::KeywordMap, wcs_cards};
+use crate::fits::{FitsStore, Header, ImageRows, keywords::KeywordMap};
 use crate::imaging::combination::PixelRows;
 use crate::model::{
     Deadline, DeadlineName, DeadlineState, FrameKind, FrameRecord, Provenance, Trigger, UtcTime,
@@ -66,7 +69,9 @@ pub struct BatchOutcome {
 ///
 /// `reduction` takes raw frames; every other module takes frames that `reduction` wrote (`*_reduced.fits`), or images from elsewhere
 /// as they are, and measures on
-/// them first what it needs and is not there yet. `stacking` writes a stack for each camera and filter, `summary` the result of
+/// them first what it needs and is not there yet. `alignment` and `stacking` take the sources, coordinates and zero point of a frame that `photometry` has
+/// measured from the files beside it. `alignment` writes each frame on the grid of the first of its field, `stacking` writes a stack for each camera and filter, and one over
+/// the filters of each camera, `summary` the result of
 /// the trigger named in the headers, as of the last frame.
 pub fn run_module(
     module: Module,
@@ -251,6 +256,27 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
+/// The frame of a reduced file that has been measured before, sources, coordinates and zero point: all that alignment and stacks ask for.
+fn measured_before(
+    tools: &BatchTools,
+    path: &Path,
+    instance: &str,
+) -> Option<(FrameRecord, FramePaths)> {
+    let header = tools.store.read_header(path).ok().filter(is_reduced_here)?;
+    let name = header.text(RAW_NAME)?;
+    let paths = flat_paths(path.parent()?, &name);
+    let measurement = read_measurement(&paths.quality).ok()?;
+    let is_solved = AstrometryStatus::from_word(&measurement.quality.astrometry).is_absolute();
+    let record =
+        reduced_record(&tools.keywords, path, &header, measurement.shape, instance).ok()?;
+    let is_whole = is_solved
+        && measurement.quality.zero_point.is_some()
+        && measurement.identity == record.identity
+        && is_same_file(path, &paths.reduced)
+        && paths.sources.is_file();
+    is_whole.then_some((record, paths))
+}
+
 fn combine_files(
     module: Module,
     files: &[PathBuf],
@@ -261,29 +287,34 @@ fn combine_files(
     let context = tools.context(settings);
     let mut outcome = BatchOutcome::default();
     let mut group = FrameGroup::default();
+    let mut fields = FieldSet::default();
     let mut records: Vec<(FrameRecord, Header)> = Vec::new();
     for path in files {
-        let measured = measure_file(path, output, settings, tools, &group);
-        let absorbed = measured.and_then(|(record, paths)| {
-            group.absorb(context, &record, &paths)?;
-            Ok((record, paths))
-        });
-        match absorbed {
-            Ok((record, paths)) => {
-                let header = context.store.read_header(&paths.reduced)?;
-                records.push((record, header));
+        let before = match module {
+            Module::Summary => None,
+            _ => measured_before(tools, path, &settings.name),
+        };
+        let measured =
+            before.map_or_else(|| measure_file(path, output, settings, tools, &group), Ok);
+        let taken = measured.and_then(|(record, paths)| match module {
+            Module::Alignment => {
+                align_file(context, &record, &paths, output, &mut group, &mut fields).map(Some)
             }
+            _ => {
+                group.absorb(context, &record, &paths)?;
+                if module == Module::Summary {
+                    records.push((record, context.store.read_header(&paths.reduced)?));
+                }
+                Ok(None)
+            }
+        });
+        match taken {
+            Ok(Some(aligned)) => outcome.note(path, Ok(aligned)),
+            Ok(None) => {}
             Err(error) => outcome.note(path, Err(error)),
         }
     }
     match module {
-        Module::Alignment => {
-            for frame in group.frames() {
-                let path = output.join(format!("{}_aligned.fits", component(frame.name())));
-                let written = write_aligned(context, &group, frame, &path);
-                outcome.note(&path, written.map(|()| path.clone()));
-            }
-        }
         Module::Summary => {
             let instance = instance(settings, tools, output);
             for (trigger, deadline, members) in triggers_of(&records) {
@@ -293,13 +324,27 @@ fn combine_files(
                 report.into_iter().for_each(|report| outcome.note(output, report));
             }
         }
-        _ => {
+        Module::Stacking => {
+            for frame in group.frames() {
+                if let Some(reason) = &frame.not_stacked {
+                    let path = frame.paths.reduced.clone();
+                    let refused = Gp1Error::Unusable { path, what: reason.clone() };
+                    outcome.note(&frame.paths.reduced, Err(refused));
+                }
+            }
             for (name, stack) in group.stacks().named() {
                 let path = output.join(format!("{name}.fits"));
-                let written = write_reduced(context.store, &path, &stack.header(), &stack.image());
+                let (image, depth) = stack.image_with_depth();
+                let written = write_stack(context.store, &path, &stack.header(), &image, &depth);
+                outcome.note(&path, written.map(|()| path.clone()));
+            }
+            for StackOfFilters { name, header, image, depth } in stacks_of_filters(group.stacks()) {
+                let path = output.join(format!("{name}.fits"));
+                let written = write_stack(context.store, &path, &header, &image, &depth);
                 outcome.note(&path, written.map(|()| path.clone()));
             }
         }
+        _ => {}
     }
     Ok(outcome)
 }
@@ -350,26 +395,27 @@ fn new_image(
     }
 }
 
-/// Writes a frame on the grid of the first one of its camera and filter, sky taken off.
-fn write_aligned(
+/// Writes a measured frame on the grid of its field. Frames that are not tied to the sky find the first of their field among
+/// the group's.
+fn align_file(
     context: StepContext<'_>,
-    group: &FrameGroup,
-    frame: &MeasuredFrame,
-    path: &Path,
-) -> Result<(), Gp1Error> {
-    let refused = |what: String| Gp1Error::Unusable { path: frame.paths.reduced.clone(), what };
-    let stack = group.stacks().of_frame(frame).ok_or_else(|| {
-        refused(frame.not_stacked.clone().unwrap_or_else(|| "there is no grid".to_owned()))
+    record: &FrameRecord,
+    paths: &FramePaths,
+    output: &Path,
+    group: &mut FrameGroup,
+    fields: &mut FieldSet,
+) -> Result<PathBuf, Gp1Error> {
+    let Some(reduced) = group.enlist(context, record, paths)? else {
+        let what = "it is there twice".to_owned();
+        return Err(Gp1Error::Unusable { path: record.path.clone(), what });
+    };
+    let frame = group.frames().last().ok_or_else(|| Gp1Error::Unusable {
+        path: record.path.clone(),
+        what: "it could not be taken in".to_owned(),
     })?;
-    let reduced = read_reduced(context.store, &frame.paths.reduced)?;
-    let background = background_of(&reduced.image, context.settings);
-    let image = stack
-        .on_grid(frame, &reduced.image, &background, &context.settings.alignment)
-        .map_err(|refusal| refused(refusal.to_string()))?;
-    let mut header = reduced.header;
-    wcs_cards::write_distorted(&mut header, &stack.reference.wcs);
-    header.history(&format!("alignment: resampled to the grid of {}", stack.reference.frame));
-    write_reduced(context.store, path, &header, &image)
+    let path = output.join(format!("{}_aligned.fits", component(frame.name())));
+    fields.write_aligned(context, frame, reduced, &path)?;
+    Ok(path)
 }
 
 fn instance(settings: &InstanceSettings, tools: &BatchTools, output: &Path) -> Instance {

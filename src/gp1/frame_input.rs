@@ -88,7 +88,8 @@ pub fn is_reduced_here(header: &Header) -> bool {
     header.get(RAW_NAME).is_some()
 }
 
-const RAW_NAME: &str = "RAWNAME";
+/// The card that names the raw frame.
+pub const RAW_NAME: &str = "RAWNAME";
 
 /// A reduced frame as the record of the raw one it was made of.
 pub fn reduced_record(

@@ -4,6 +4,10 @@
 //! [`batch`] runs them on files from the command line. A step is a function of its arguments: none of them knows of actors,
 //! networks or the time of day.
 
+pub mod aligned_frames;
+#[cfg(test)]
+mod alignment_tests;
+pub mod all_filters;
 pub mod analysis;
 #[cfg(test)]
 mod archive_tests;
@@ -20,6 +24,7 @@ pub mod distorted_solution;
 mod distorted_tests;
 pub mod error;
 pub mod failed_analysis;
+pub mod field_grid;
 pub mod findstars;
 pub mod forced;
 pub mod frame_group;

@@ -16,6 +16,7 @@ use super::reduced_file::FrameMeasurement;
 use super::report::{ReportInputs, write_report};
 use super::result_files::{
     write_cutouts, write_differences, write_provisional, write_result, write_stacks,
+    write_stacks_of_filters,
 };
 use super::settings::InstanceSettings;
 use super::stacking::StackSet;
@@ -279,6 +280,7 @@ impl Instance {
         let directory = self.workspace.deadline_directory(&trigger.burst_id, deadline.name);
         make_directory(&directory)?;
         write_stacks(context, &directory, &usable, &views)?;
+        write_stacks_of_filters(context, &directory, stacks)?;
         let mut uses = frame_uses(frames, group);
         if let Some((_, refusals)) = &rebuilt {
             let reduced = uses.iter_mut().filter(|(is_reduced, _)| *is_reduced);

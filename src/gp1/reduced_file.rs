@@ -6,7 +6,8 @@ use super::nominal::coordinates_of;
 use super::workspace::{replace_unsynced, write_atomically};
 use crate::fits::{FitsImage, FitsStore, Header, NewPlane, wcs_cards};
 use crate::imaging::{
-    CalibratedImage, growth_curve::ApertureCorrection, world_coordinates::WorldCoordinates,
+    CalibratedImage, growth_curve::ApertureCorrection, stack::DepthMap,
+    world_coordinates::WorldCoordinates,
 };
 use crate::model::{CatalogueStatus, FrameIdentity, FrameQuality, MagnitudeScale};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ use std::path::Path;
 
 const VARIANCE: &str = "VARIANCE";
 const MASK: &str = "MASK";
+const WEIGHT: &str = "WEIGHT";
+const FRAMES: &str = "FRAMES";
 
 /// What was measured on a frame, as the JSON beside it says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +68,32 @@ pub fn write_reduced(
             ("", header, NewPlane::Float32(&image.data)),
             (variance, &variance_header, NewPlane::Float32(&image.variance)),
             (mask, &mask_header, NewPlane::Bits(&image.mask)),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes a stack as [`write_reduced`] does, with how deep it is: WEIGHT, the sum of the frames' weights, and FRAMES, their number.
+pub fn write_stack(
+    store: &dyn FitsStore,
+    path: &Path,
+    header: &Header,
+    image: &CalibratedImage,
+    depth: &DepthMap,
+) -> Result<(), Gp1Error> {
+    let [(variance, variance_header), (mask, mask_header)] = extensions();
+    let (mut weight_header, mut frames_header) = (Header::new(), Header::new());
+    weight_header.set("BUNIT", "electron-2", "unit of the pixels");
+    frames_header.set("BUNIT", "count", "unit of the pixels");
+    let frames = depth.frames.mapv(f32::from);
+    store.write_images(
+        path,
+        &[
+            ("", header, NewPlane::Float32(&image.data)),
+            (variance, &variance_header, NewPlane::Float32(&image.variance)),
+            (mask, &mask_header, NewPlane::Bits(&image.mask)),
+            (WEIGHT, &weight_header, NewPlane::Float32(&depth.weight)),
+            (FRAMES, &frames_header, NewPlane::Unsigned16(&frames)),
         ],
     )?;
     Ok(())

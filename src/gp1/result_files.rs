@@ -1,12 +1,14 @@
 //! Writes the GP1 result of a deadline: `result.json`, `candidates.fits`, stacks and cut-outs (interfaces.md §7).
 
+use super::all_filters::{StackOfFilters, stacks_of_filters};
 use super::analysis::StackView;
 use super::candidate_table::write_candidates;
 use super::error::Gp1Error;
 use super::frame_steps::StepContext;
 use super::measured_frame::MeasuredFrame;
-use super::reduced_file::{read_reduced, write_reduced};
+use super::reduced_file::{read_reduced, write_reduced, write_stack};
 use super::stack_difference::StackDifference;
+use super::stacking::StackSet;
 use super::workspace::{component, make_directory, write_atomically};
 use crate::fits::Header;
 use crate::imaging::{Image, render::cutout};
@@ -28,11 +30,11 @@ pub fn write_stacks(
     for view in stacks {
         let name = format!("{}.fits", view.name);
         let header = view.stack.header();
-        write_reduced(context.store, &directory.join(&name), &header, &view.image)?;
+        write_stack(context.store, &directory.join(&name), &header, &view.image, &view.depth)?;
         let reference = &view.stack.reference.frame;
         if let Some(frame) = frames.iter().find(|frame| frame.name() == reference) {
             let place = frame.paths.directory.join(&name);
-            write_reduced(context.store, &place, &header, &view.image)?;
+            write_stack(context.store, &place, &header, &view.image, &view.depth)?;
         }
     }
     Ok(())
@@ -48,6 +50,19 @@ pub(super) fn write_differences(
         let name = format!("{}.fits", stack.replacen("stack_", "difference_", 1));
         let path = directory.join(name);
         write_reduced(context.store, &path, &made.header, &made.difference.image)?;
+    }
+    Ok(())
+}
+
+/// Writes the stacks over all filters, `stack_all.fits`, where there are several filters.
+pub fn write_stacks_of_filters(
+    context: StepContext<'_>,
+    directory: &Path,
+    stacks: &StackSet,
+) -> Result<(), Gp1Error> {
+    for StackOfFilters { name, header, image, depth } in stacks_of_filters(stacks) {
+        let path = directory.join(format!("{name}.fits"));
+        write_stack(context.store, &path, &header, &image, &depth)?;
     }
     Ok(())
 }

@@ -1,25 +1,18 @@
 //! The running stack of one filter: a frame is resampled to the grid of the first one, scaled to its zero point and added.
 
+use super::field_grid::{FieldGrid, offer_in_turn};
 use super::measured_frame::MeasuredFrame;
 use super::settings::{AlignmentParameters, StackingParameters};
 use super::workspace::component;
 use crate::fits::{Header, wcs_cards};
 use crate::imaging::{
     CalibratedImage,
-    alignment::{AffineTransform, align},
     background::Background,
-    resample::lanczos3,
-    stack::{RunningStack, StackInput},
-    undistorted_pixels::UndistortedPixels,
-    world_coordinates::WorldCoordinates,
+    stack::{DepthMap, RunningStack, StackInput},
 };
-use crate::model::{FilterRules, FrameIdentity, MagnitudeScale, Source, UtcTime};
+use crate::model::{FilterRules, FrameIdentity, MagnitudeScale, UtcTime};
 use std::collections::BTreeMap;
-
-/// A frame that covers less of the reference grid than this share is of another field.
-const LEAST_OVERLAP: f64 = 0.2;
-/// Points per side on which the overlap is judged.
-const OVERLAP_SAMPLES: usize = 16;
+use std::ops::Deref;
 
 /// Instrument and filter: each pair has its own stack.
 pub type StackKey = (String, String);
@@ -45,23 +38,14 @@ impl StackSet {
     ) -> Result<(), StackRefusal> {
         self.offered.push(frame.record.identity.clone());
         let stacks = self.stacks.entry(key_of(frame)).or_default();
-        let mut refused = None;
-        for stack in stacks.iter_mut() {
-            match stack.add(frame, image, background, parameters, alignment) {
-                Err(refusal) if refusal.is_of_another_field() => refused = Some(refusal),
-                outcome => return outcome,
-            }
-        }
-        // Beside stacks that are tied to the sky, a frame that is not says less than the reason why it is not.
-        let is_tied = frame.status.is_absolute();
-        if let Some(refusal) = refused
-            && !is_tied
-            && stacks.iter().any(|stack| stack.reference.is_absolute)
-        {
-            return Err(refusal);
+        let mut take =
+            |stack: &mut FilterStack| stack.add(frame, image, background, parameters, alignment);
+        let is_tied = |stack: &FilterStack| stack.reference.is_absolute;
+        if offer_in_turn(stacks, frame, is_tied, &mut take)?.is_some() {
+            return Ok(());
         }
         let mut founded = FilterStack::new(frame, parameters)?;
-        founded.add(frame, image, background, parameters, alignment)?;
+        take(&mut founded)?;
         stacks.push(founded);
         Ok(())
     }
@@ -105,7 +89,7 @@ impl StackSet {
     }
 }
 
-fn key_of(frame: &MeasuredFrame) -> StackKey {
+pub(super) fn key_of(frame: &MeasuredFrame) -> StackKey {
     (frame.record.keywords.instrument.clone(), frame.filter().to_owned())
 }
 
@@ -134,7 +118,7 @@ pub enum StackRefusal {
 
 impl StackRefusal {
     /// Whether the frame may be fit for a stack of another field.
-    fn is_of_another_field(&self) -> bool {
+    pub(super) fn is_of_another_field(&self) -> bool {
         matches!(self, Self::OtherField { .. } | Self::OtherStars { .. } | Self::Misaligned(_))
     }
 }
@@ -142,24 +126,27 @@ impl StackRefusal {
 /// The grid and scale of a stack: those of its first frame.
 #[derive(Debug, Clone)]
 pub struct StackReference {
-    pub frame: String,
-    /// With the distortion of its camera: the stack has it too.
-    pub wcs: WorldCoordinates,
-    pub is_absolute: bool,
-    /// Field of the frame, where it is not tied to the sky.
-    pub field: Option<String>,
-    pub shape: (usize, usize),
+    pub grid: FieldGrid,
     pub zero_point: f64,
     pub zero_point_error: f64,
     pub magnitude_scale: Option<MagnitudeScale>,
     pub filter_rules: FilterRules,
     pub exposure_seconds: f64,
-    pub sources: Vec<Source>,
+}
+
+/// A reference is a grid that has a scale.
+impl Deref for StackReference {
+    type Target = FieldGrid;
+
+    fn deref(&self) -> &FieldGrid {
+        &self.grid
+    }
 }
 
 /// The running stack of one filter of one trigger.
 #[derive(Debug, Clone)]
 pub struct FilterStack {
+    pub instrument: String,
     pub filter: String,
     pub reference: StackReference,
     stack: RunningStack,
@@ -177,24 +164,20 @@ impl FilterStack {
         frame: &MeasuredFrame,
         parameters: &StackingParameters,
     ) -> Result<Self, StackRefusal> {
-        let wcs = frame.wcs.clone().ok_or(StackRefusal::NoCoordinates)?;
+        let grid = FieldGrid::of(frame)?;
         let (zero_point, zero_point_error) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
         check_sources(frame, parameters)?;
-        let shape = frame.measurement.shape;
+        let shape = grid.shape;
         Ok(Self {
+            instrument: frame.record.keywords.instrument.clone(),
             filter: frame.filter().to_owned(),
             reference: StackReference {
-                frame: frame.name().to_owned(),
-                wcs,
-                is_absolute: frame.status.is_absolute(),
-                field: frame.field().map(str::to_owned),
-                shape,
+                grid,
                 zero_point,
                 zero_point_error,
                 magnitude_scale: frame.magnitude_scale().cloned(),
                 filter_rules: frame.record.keywords.camera.filter_rules.clone(),
                 exposure_seconds: frame.exposure_seconds(),
-                sources: frame.bare_sources(),
             },
             stack: RunningStack::new(shape, parameters.clip_sigma),
             stacked: Vec::new(),
@@ -215,10 +198,7 @@ impl FilterStack {
         alignment: &AlignmentParameters,
     ) -> Result<(), StackRefusal> {
         check_sources(frame, parameters)?;
-        if !self.reference.is_absolute
-            && !frame.status.is_absolute()
-            && self.reference.field.as_deref() != frame.field()
-        {
+        if self.reference.is_apart_from(frame) {
             return Err(StackRefusal::OtherStars { reference: self.reference.frame.clone() });
         }
         let fwhm = frame.fwhm_pixels().unwrap_or(f64::NAN);
@@ -230,9 +210,7 @@ impl FilterStack {
             });
         }
         let (zero_point, _) = frame.zero_point.ok_or(StackRefusal::NoZeroPoint)?;
-        let scale = 10f64.powf(0.4 * (self.reference.zero_point - zero_point))
-            * self.reference.exposure_seconds
-            / frame.exposure_seconds();
+        let scale = self.scale_of(zero_point, frame.exposure_seconds());
         // Depth for point sources: the sky under a star grows with the square of its width.
         let noise = background.global_noise * scale * if fwhm.is_nan() { 1.0 } else { fwhm };
         let weight = 1.0 / (noise * noise);
@@ -251,6 +229,12 @@ impl FilterStack {
         Ok(())
     }
 
+    /// What brings electrons of an exposure with this zero point to the scale of the stack.
+    pub(super) fn scale_of(&self, zero_point: f64, exposure_seconds: f64) -> f64 {
+        10f64.powf(0.4 * (self.reference.zero_point - zero_point)) * self.reference.exposure_seconds
+            / exposure_seconds
+    }
+
     /// Whether a frame is in it.
     pub fn holds(&self, frame: &str) -> bool {
         self.stacked.iter().any(|name| name == frame)
@@ -259,6 +243,16 @@ impl FilterStack {
     /// The stack as it is, in electrons of the reference exposure, sky taken off.
     pub fn image(&self) -> CalibratedImage {
         self.stack.image()
+    }
+
+    /// [`Self::image`] and how deep it is: sum of the weights and number of frames of each pixel.
+    pub fn image_with_depth(&self) -> (CalibratedImage, DepthMap) {
+        self.stack.image_with_depth()
+    }
+
+    /// Memory that the stack takes now, bytes.
+    pub fn bytes(&self) -> usize {
+        self.stack.bytes()
     }
 
     /// Header of the stack's file.
@@ -290,85 +284,7 @@ impl FilterStack {
         background: &Background,
         alignment: &AlignmentParameters,
     ) -> Result<CalibratedImage, StackRefusal> {
-        let to_input = self.to_input(frame, alignment)?;
-        check_overlap(&to_input, self.reference.shape, frame.measurement.shape)?;
-        let mut flat = image.clone();
-        background.level.subtract_from(&mut flat.data);
-        Ok(lanczos3(&flat, self.reference.shape, &|x, y| to_input.apply(x, y)))
-    }
-
-    /// From the grid to the frame: by coordinates where both are tied to the sky, else by the pattern of the stars, where a camera
-    /// without distortion would have them.
-    fn to_input<'a>(
-        &'a self,
-        frame: &'a MeasuredFrame,
-        alignment: &AlignmentParameters,
-    ) -> Result<GridMap<'a>, StackRefusal> {
-        if frame.name() == self.reference.frame {
-            return Ok(GridMap::Same);
-        }
-        if self.reference.is_absolute && frame.status.is_absolute() {
-            let frame = frame.wcs.as_ref().ok_or(StackRefusal::NoCoordinates)?;
-            return Ok(GridMap::Sky { grid: &self.reference.wcs, frame });
-        }
-        let grid_pixels = UndistortedPixels::of(Some(&self.reference.wcs), self.reference.shape);
-        let frame_pixels = UndistortedPixels::of(frame.wcs.as_ref(), frame.measurement.shape);
-        let limit = |sources: &[Source], pixels: &UndistortedPixels| -> Vec<Source> {
-            let moved = |source: &Source| {
-                let (x, y) = pixels.from_frame(source.x, source.y);
-                Source { x, y, ..source.clone() }
-            };
-            sources.iter().take(alignment.maximum_sources).map(moved).collect()
-        };
-        let (transform, count, residual) = align(
-            &limit(&self.reference.sources, &grid_pixels),
-            &limit(&frame.bare_sources(), &frame_pixels),
-        )
-        .map_err(|failure| StackRefusal::Misaligned(failure.to_string()))?;
-        if count < alignment.minimum_matches || residual > alignment.match_radius_pixels {
-            return Err(StackRefusal::Misaligned(format!(
-                "it fits {} by {count} sources only, residual {residual:.2} pixels",
-                self.reference.frame
-            )));
-        }
-        let inverse = transform
-            .inverse()
-            .ok_or_else(|| StackRefusal::Misaligned("the alignment is singular".into()))?;
-        let map = StarMap { grid: grid_pixels, transform: inverse, frame: frame_pixels };
-        Ok(GridMap::Stars(Box::new(map)))
-    }
-}
-
-/// Takes a pixel of the grid to one of the frame.
-#[derive(Debug, Clone)]
-enum GridMap<'a> {
-    Same,
-    Sky { grid: &'a WorldCoordinates, frame: &'a WorldCoordinates },
-    Stars(Box<StarMap>),
-}
-
-/// By the pattern of the stars, between pixels without distortion.
-#[derive(Debug, Clone)]
-struct StarMap {
-    grid: UndistortedPixels,
-    transform: AffineTransform,
-    frame: UndistortedPixels,
-}
-
-impl GridMap<'_> {
-    /// Not finite where the sky has no pixel of the frame.
-    fn apply(&self, x: f64, y: f64) -> (f64, f64) {
-        match self {
-            Self::Same => (x, y),
-            Self::Sky { grid, frame } => {
-                frame.sky_to_pixel(grid.pixel_to_sky(x, y)).unwrap_or((f64::NAN, f64::NAN))
-            }
-            Self::Stars(map) => {
-                let (x, y) = map.grid.from_frame(x, y);
-                let (x, y) = map.transform.apply(x, y);
-                map.frame.to_frame(x, y)
-            }
-        }
+        Ok(self.reference.fit(frame, alignment)?.resample(image, background))
     }
 }
 
@@ -379,30 +295,6 @@ fn check_sources(
     let found = frame.sources.len();
     if found < parameters.minimum_stars {
         return Err(StackRefusal::TooFewSources { found, needed: parameters.minimum_stars });
-    }
-    Ok(())
-}
-
-fn check_overlap(
-    map: &GridMap<'_>,
-    grid: (usize, usize),
-    frame: (usize, usize),
-) -> Result<(), StackRefusal> {
-    let mut inside = 0usize;
-    for row in 0..OVERLAP_SAMPLES {
-        for column in 0..OVERLAP_SAMPLES {
-            let place = |step: usize, size: usize| {
-                (step as f64 + 0.5) / OVERLAP_SAMPLES as f64 * size as f64
-            };
-            let (x, y) = map.apply(place(column, grid.1), place(row, grid.0));
-            let is_inside =
-                x >= 0.0 && y >= 0.0 && x <= frame.1 as f64 - 1.0 && y <= frame.0 as f64 - 1.0;
-            inside += usize::from(is_inside);
-        }
-    }
-    let overlap = inside as f64 / (OVERLAP_SAMPLES * OVERLAP_SAMPLES) as f64;
-    if overlap < LEAST_OVERLAP {
-        return Err(StackRefusal::OtherField { percent: 100.0 * overlap });
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ mod detection_oracle;
 mod detection_tests;
 pub mod difference_sources;
 pub mod distortion_fit;
+mod eight_lanes;
 mod ellipse;
 pub mod empty_apertures;
 #[cfg(test)]
@@ -82,6 +83,12 @@ pub mod spread_model;
 mod spread_tests;
 pub mod stack;
 mod stack_pixel;
+mod stack_rows;
+mod stack_start;
+mod stack_state;
+#[cfg(test)]
+mod stack_tests;
+mod stack_tiles;
 pub mod stamp_stars;
 pub mod star_pattern;
 pub mod star_profile;

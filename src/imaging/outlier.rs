@@ -1,8 +1,5 @@
 //! Is a pixel of one frame an outlier against a reference image of the same field?
 
-use super::Image;
-use ndarray::s;
-
 /// Share of the flux nearby by which a value may differ besides the noise: small shifts and changes of seeing
 /// move that much between the pixels of a star.
 const FLUX_SHARE: f32 = 0.3;
@@ -44,6 +41,7 @@ pub struct Suspect {
 
 impl OutlierTest {
     /// Whether noise alone explains a deviation of this variance, wherever the pixel is.
+    #[inline(always)]
     pub fn is_within_noise(&self, deviation: f32, variance: f32) -> bool {
         deviation * deviation <= self.clip_sigma * self.clip_sigma * variance.max(0.0)
     }
@@ -101,16 +99,8 @@ fn excess(
     (sum, largest)
 }
 
-/// The flux that could move into each pixel, for [`Suspect::nearby`]: the largest value within two rows and columns, or
-/// a fifteenth of the largest within six, whichever is more. −∞ where there is none.
-pub fn flux_nearby(image: &Image) -> Image {
-    let mut near = local_maximum(image, NEAR);
-    let far = local_maximum(image, FAR);
-    near.zip_mut_with(&far, |near, far| *near = near.max(far * FAR_SHARE));
-    near
-}
-
-/// [`flux_nearby`] at one pixel of an image of `shape` (rows, columns) whose values `value_at` gives.
+/// The flux that could move into a pixel, for [`Suspect::nearby`]: the largest value within two rows and columns, or
+/// a fifteenth of the largest within six, whichever is more; −∞ where there is none. The image is of `shape` (rows, columns), `value_at` gives its values.
 pub fn flux_nearby_at(
     (row, column): (usize, usize),
     (rows, columns): (usize, usize),
@@ -130,33 +120,43 @@ pub fn flux_nearby_at(
     near.max(far * FAR_SHARE)
 }
 
-/// Largest finite value within `reach` rows and columns of each pixel; −∞ where there is none.
-fn local_maximum(image: &Image, reach: usize) -> Image {
-    let (rows, columns) = image.dim();
-    let mut along_rows = Image::from_elem((rows, columns), f32::NEG_INFINITY);
-    for (source, mut target) in image.rows().into_iter().zip(along_rows.rows_mut()) {
-        for step in 0..=reach.min(columns.saturating_sub(1)) {
-            // `max` takes the number where the other is NaN.
-            let larger = |largest: &mut f32, value: &f32| *largest = largest.max(*value);
-            let (left, right) = (..columns - step, step..);
-            target.slice_mut(s![left]).zip_mut_with(&source.slice(s![right.clone()]), larger);
-            target.slice_mut(s![right]).zip_mut_with(&source.slice(s![left]), larger);
-        }
-    }
-    let mut result = Image::from_elem((rows, columns), f32::NEG_INFINITY);
-    for (row, mut target) in result.rows_mut().into_iter().enumerate() {
-        for near in row.saturating_sub(reach)..(row + reach + 1).min(rows) {
-            target.zip_mut_with(&along_rows.row(near), |largest, value| {
-                *largest = largest.max(*value);
-            });
-        }
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imaging::Image;
+    use ndarray::s;
+
+    /// The same of all pixels.
+    fn flux_nearby(image: &Image) -> Image {
+        let mut near = local_maximum(image, NEAR);
+        let far = local_maximum(image, FAR);
+        near.zip_mut_with(&far, |near, far| *near = near.max(far * FAR_SHARE));
+        near
+    }
+
+    /// Largest finite value within `reach` rows and columns of each pixel; −∞ where there is none.
+    fn local_maximum(image: &Image, reach: usize) -> Image {
+        let (rows, columns) = image.dim();
+        let mut along_rows = Image::from_elem((rows, columns), f32::NEG_INFINITY);
+        for (source, mut target) in image.rows().into_iter().zip(along_rows.rows_mut()) {
+            for step in 0..=reach.min(columns.saturating_sub(1)) {
+                // `max` takes the number where the other is NaN.
+                let larger = |largest: &mut f32, value: &f32| *largest = largest.max(*value);
+                let (left, right) = (..columns - step, step..);
+                target.slice_mut(s![left]).zip_mut_with(&source.slice(s![right.clone()]), larger);
+                target.slice_mut(s![right]).zip_mut_with(&source.slice(s![left]), larger);
+            }
+        }
+        let mut result = Image::from_elem((rows, columns), f32::NEG_INFINITY);
+        for (row, mut target) in result.rows_mut().into_iter().enumerate() {
+            for near in row.saturating_sub(reach)..(row + reach + 1).min(rows) {
+                target.zip_mut_with(&along_rows.row(near), |largest, value| {
+                    *largest = largest.max(*value);
+                });
+            }
+        }
+        result
+    }
 
     #[test]
     fn the_flux_nearby_of_one_pixel_is_that_of_the_plane() {

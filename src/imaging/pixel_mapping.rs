@@ -1,7 +1,7 @@
 //! A smooth map from the pixels of one image to places on another: evaluated at nodes, interpolated by cubics between them, with
 //! its change of area.
 
-use super::bands;
+use super::{bands, widest::widest};
 
 /// Spacing of the nodes, pixels.
 const STEP: usize = 16;
@@ -95,12 +95,19 @@ impl PixelMapping {
                 }
             })
             .collect();
+        fill_cells(&line, pixels);
+    }
+}
+
+widest! {
+    /// Interpolates between nodes of one row.
+    fn fill_cells<'a>(line: &'a [MappedPixel], pixels: &'a mut [MappedPixel]) -> () {
         for (cell, stencil) in pixels.chunks_mut(STEP).zip(line.windows(4)) {
             let &[before, left, right, after] = stencil else { continue };
             let x = Cubic::through([before.x, left.x, right.x, after.x]);
             let y = Cubic::through([before.y, left.y, right.y, after.y]);
             for (offset, pixel) in cell.iter_mut().enumerate() {
-                let share = offset as f64 / STEP as f64;
+                let share = offset as i32 as f64 / STEP as f64;
                 *pixel = MappedPixel {
                     x: x.at(share),
                     y: y.at(share),
@@ -111,6 +118,7 @@ impl PixelMapping {
     }
 }
 
+#[inline(always)]
 fn between(left: f64, right: f64, share: f64) -> f64 {
     left + share * (right - left)
 }
@@ -121,12 +129,14 @@ struct Cubic {
 }
 
 impl Cubic {
+    #[inline(always)]
     fn through([before, left, right, after]: [f64; 4]) -> Self {
         let second = (before - 2.0 * left + right) / 2.0;
         let third = ((after - before) + 3.0 * (left - right)) / 6.0;
         Self { coefficients: [left, right - left - second - third, second, third] }
     }
 
+    #[inline(always)]
     fn at(&self, share: f64) -> f64 {
         let [constant, first, second, third] = self.coefficients;
         constant + share * (first + share * (second + share * third))

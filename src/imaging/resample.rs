@@ -1,16 +1,18 @@
 //! Lanczos-3 resampling with variance and mask (Duchon 1979, J. Appl. Meteor. 18, 1016).
 
+use super::eight_lanes::{AnyProcessor, EightLanes, LANES};
 use super::image::{mask_bits, row_major};
 use super::pixel_mapping::{MappedPixel, PixelMapping};
-use super::{CalibratedImage, Image, Mask, bands};
+use super::sky_map::SkyMap;
+use super::{CalibratedImage, Image, Mask, bands, widest::widest};
+use pulp::NullaryFnOnce;
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Half-width of the kernel, pixels.
 const LOBES: usize = 3;
 /// Input pixels under the kernel on each axis.
 const TAPS: usize = 2 * LOBES;
-/// Taps with padding to a full vector; the last two weights are zero.
-const LANES: usize = 8;
 /// Steps of the table in one pixel: positions are rounded to 1/2048 pixel at worst.
 const PHASES: usize = 1024;
 /// Weights below this do not count as touching a pixel: the corners of the kernel reach 0.0006 of the flux.
@@ -19,6 +21,9 @@ const NEGLIGIBLE_WEIGHT: f32 = 1e-3;
 const SMALLEST_GOOD_WEIGHT: f32 = 0.3;
 /// Input pixels under an output pixel beyond which a map is none.
 const LARGEST_AREA: f64 = 1e6;
+
+/// Larger values are none: multiplied by a weight of zero, all others are zero.
+const LARGEST_VALUE: f32 = 1e30;
 
 /// Resamples `input` onto a grid of `shape` (rows, columns). `to_input` gives, for an output pixel (x, y), the input
 /// position: any smooth map, distortions of the camera included. It is evaluated every 16 pixels, up to 32 outside of the grid, and interpolated by cubics
@@ -33,17 +38,57 @@ pub fn lanczos3(
     shape: (usize, usize),
     to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
 ) -> CalibratedImage {
+    resample(&Planes::of(input, None), shape, to_input)
+}
+
+/// [`lanczos3`] of an image less the level of its sky, which is taken off on the way; a level of another shape is not.
+pub fn lanczos3_above_sky(
+    input: &CalibratedImage,
+    sky: &SkyMap,
+    shape: (usize, usize),
+    to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
+) -> CalibratedImage {
+    resample(&Planes::of(input, Some(sky)), shape, to_input)
+}
+
+/// What [`lanczos3_above_sky`] gives on the grid of the image itself: masked pixels have no data, all others stay.
+pub fn unmoved_above_sky(input: &CalibratedImage, sky: &SkyMap) -> CalibratedImage {
+    let shape = input.shape();
+    let GoodPlanes { data, variance, mask } = GoodPlanes::of(input, Some(sky));
+    let (mut data, mut variance, mut mask) = (data.into_owned(), variance.into_owned(), mask);
+    let width = shape.1.max(1);
+    let band = bands::rows_per_band(shape.0, width) * width;
+    let jobs = data.chunks_mut(band).zip(variance.chunks_mut(band)).zip(mask.chunks_mut(band));
+    bands::each(jobs.collect(), |((data, variance), mask)| {
+        for ((value, noise), bits) in data.iter_mut().zip(variance).zip(mask) {
+            if *bits != 0 {
+                (*value, *noise, *bits) = (0.0, 0.0, *bits | mask_bits::NO_DATA);
+            }
+        }
+    });
+    let plane = |values| Image::from_shape_vec(shape, values).unwrap_or_default();
+    CalibratedImage {
+        data: plane(data),
+        variance: plane(variance),
+        mask: Mask::from_shape_vec(shape, mask).unwrap_or_default(),
+    }
+}
+
+fn resample(
+    planes: &Planes<'_>,
+    shape: (usize, usize),
+    to_input: &(dyn Fn(f64, f64) -> (f64, f64) + Sync),
+) -> CalibratedImage {
     let mut output = CalibratedImage {
         data: Image::zeros(shape),
         variance: Image::zeros(shape),
         mask: Mask::from_elem(shape, mask_bits::NO_DATA),
     };
     let (rows, columns) = shape;
-    if rows == 0 || columns == 0 || input.data.is_empty() {
+    if rows == 0 || columns == 0 || planes.data.is_empty() {
         return output;
     }
-    let kernel = Kernel::new();
-    let planes = Planes::of(input);
+    let kernel = KernelTable::new();
     let mapping = PixelMapping::sample(shape, to_input);
     let (Some(data), Some(variance), Some(mask)) =
         (output.data.as_slice_mut(), output.variance.as_slice_mut(), output.mask.as_slice_mut())
@@ -57,28 +102,60 @@ pub fn lanczos3(
         let values = data.chunks_mut(columns).zip(variance.chunks_mut(columns));
         for (offset, ((data, variance), mask)) in values.zip(mask.chunks_mut(columns)).enumerate() {
             mapping.fill_row(number * band / columns + offset, &mut positions);
-            let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
-            for (((value, noise), bits), &MappedPixel { x, y, area }) in pixels.zip(&positions) {
-                // Also an area that is not a number; such pixels stay NO_DATA.
-                if area > 0.0 && area < LARGEST_AREA {
-                    let (pixel, area) = (planes.value_at(&kernel, x, y), area as f32);
-                    *value = pixel.value * area;
-                    *noise = pixel.variance * (area * area);
-                    *bits = pixel.bits;
-                }
-            }
+            fill_row(planes, &kernel, &positions, (data, variance, mask));
         }
     });
     output
 }
 
-/// Normalised one-dimensional weights and their squares for each phase.
-struct Kernel {
+/// The pixels of one row of the output, at these places of the input. What comes out is the same on any processor.
+fn fill_row(
+    planes: &Planes<'_>,
+    kernel: &KernelTable,
+    positions: &[MappedPixel],
+    row: (&mut [f32], &mut [f32], &mut [u8]),
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(wide) = pulp::x86::V3::try_new() {
+        return wide.vectorize(RowTask { planes, kernel, positions, row, lanes: wide });
+    }
+    RowTask { planes, kernel, positions, row, lanes: AnyProcessor }.call();
+}
+
+struct RowTask<'a, 'b, L> {
+    planes: &'a Planes<'b>,
+    kernel: &'a KernelTable,
+    positions: &'a [MappedPixel],
+    row: (&'a mut [f32], &'a mut [f32], &'a mut [u8]),
+    lanes: L,
+}
+
+impl<L: EightLanes> NullaryFnOnce for RowTask<'_, '_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { planes, kernel, positions, row: (data, variance, mask), lanes } = self;
+        let pixels = data.iter_mut().zip(variance.iter_mut()).zip(mask.iter_mut());
+        for (((value, noise), bits), &MappedPixel { x, y, area }) in pixels.zip(positions) {
+            // Also an area that is not a number; such pixels stay NO_DATA.
+            if area > 0.0 && area < LARGEST_AREA {
+                let (pixel, area) = (planes.value_at(kernel, x, y, lanes), area as f32);
+                *value = pixel.value * area;
+                *noise = pixel.variance * (area * area);
+                *bits = pixel.bits;
+            }
+        }
+    }
+}
+
+/// Normalised one-dimensional weights, padded by two of zero: what is finite does not count there; and their squares for each phase.
+struct KernelTable {
     weights: Vec<[f32; LANES]>,
     squares: Vec<[f32; LANES]>,
 }
 
-impl Kernel {
+impl KernelTable {
     fn new() -> Self {
         let weights: Vec<[f32; LANES]> = (0..=PHASES)
             .map(|phase| {
@@ -119,8 +196,8 @@ struct Planes<'a> {
     data: Cow<'a, [f32]>,
     variance: Cow<'a, [f32]>,
     mask: Vec<u8>,
-    /// For each pixel, whether any of the TAPS × TAPS pixels from it to the right and up is masked.
-    dirty: Vec<bool>,
+    /// For each pixel, the bits of the TAPS × TAPS pixels from it to the right and up.
+    dirty: Vec<u8>,
 }
 
 struct Resampled {
@@ -131,27 +208,56 @@ struct Resampled {
 
 const NOTHING: Resampled = Resampled { value: 0.0, variance: 0.0, bits: mask_bits::NO_DATA };
 
-impl<'a> Planes<'a> {
-    fn of(input: &'a CalibratedImage) -> Self {
+/// Data above the sky, variance and mask, each of the size of the data, with values that are not finite marked BAD and zero.
+struct GoodPlanes<'a> {
+    data: Cow<'a, [f32]>,
+    variance: Cow<'a, [f32]>,
+    mask: Vec<u8>,
+}
+
+impl<'a> GoodPlanes<'a> {
+    fn of(input: &'a CalibratedImage, sky: Option<&SkyMap>) -> Self {
         let (rows, columns) = input.shape();
-        let data = row_major(&input.data);
+        let data = match sky.filter(|sky| sky.dim() == (rows, columns)) {
+            Some(sky) => Cow::Owned(above(&row_major(&input.data), columns, sky)),
+            None => row_major(&input.data),
+        };
         let mut variance = row_major(&input.variance);
         if variance.len() != data.len() {
             // A fault of the caller's: what the plane does not cover is not known.
             variance.to_mut().resize(data.len(), f32::NAN);
         }
-        let mut mask: Vec<u8> = input.mask.iter().copied().collect();
+        let mut mask = row_major(&input.mask).into_owned();
         mask.resize(data.len(), mask_bits::NO_DATA);
-        for (bits, (value, noise)) in mask.iter_mut().zip(data.iter().zip(variance.iter())) {
-            if !value.is_finite() || !noise.is_finite() {
-                *bits |= mask_bits::BAD;
+        let width = columns.max(1);
+        let is_unusable = AtomicBool::new(false);
+        bands::of_plane(&mut mask, width, 1, |first_row, bits| {
+            let from = first_row * width;
+            let values = data.get(from..).unwrap_or_default();
+            if mark_unusable(bits, values, variance.get(from..).unwrap_or_default()) {
+                is_unusable.store(true, Ordering::Relaxed);
+            }
+        });
+        let mut data = data;
+        if is_unusable.into_inner() {
+            for plane in [data.to_mut(), variance.to_mut()] {
+                plane.iter_mut().filter(|value| !is_usable(**value)).for_each(|value| *value = 0.0);
             }
         }
-        let dirty = dirty_windows(&mask, rows, columns);
+        Self { data, variance, mask }
+    }
+}
+
+impl<'a> Planes<'a> {
+    fn of(input: &'a CalibratedImage, sky: Option<&SkyMap>) -> Self {
+        let (rows, columns) = input.shape();
+        let GoodPlanes { data, variance, mask } = GoodPlanes::of(input, sky);
+        let dirty = dirty_windows(&mask, columns.max(1));
         Self { rows, columns, data, variance, mask, dirty }
     }
 
-    fn value_at(&self, kernel: &Kernel, x: f64, y: f64) -> Resampled {
+    #[inline(always)]
+    fn value_at(&self, kernel: &KernelTable, x: f64, y: f64, lanes: impl EightLanes) -> Resampled {
         let margin = LOBES as f64;
         let inside = x > -margin
             && y > -margin
@@ -162,57 +268,58 @@ impl<'a> Planes<'a> {
             return NOTHING;
         }
         let (floor_x, floor_y) = (x.floor(), y.floor());
-        let phase_x = ((x - floor_x) * PHASES as f64 + 0.5) as usize;
-        let phase_y = ((y - floor_y) * PHASES as f64 + 0.5) as usize;
-        let (left, bottom) =
-            (floor_x as isize - (LOBES as isize - 1), floor_y as isize - (LOBES as isize - 1));
+        let phase_x = ((x - floor_x) * PHASES as f64 + 0.5) as u32 as usize;
+        let phase_y = ((y - floor_y) * PHASES as f64 + 0.5) as u32 as usize;
+        let (left, bottom) = (
+            floor_x as i32 as isize - (LOBES as isize - 1),
+            floor_y as i32 as isize - (LOBES as isize - 1),
+        );
         let whole = left >= 0
             && bottom >= 0
             && left as usize + LANES <= self.columns
             && bottom as usize + TAPS <= self.rows;
         if whole {
             let start = bottom as usize * self.columns + left as usize;
-            if !self.dirty[start] {
-                return self.clean_value(kernel, phase_x, phase_y, start);
+            if self.dirty.get(start) == Some(&0)
+                && let Some(value) = self.clean_value(kernel, phase_x, phase_y, start, lanes)
+            {
+                return value;
             }
         }
         self.careful_value(kernel, phase_x, phase_y, left, bottom)
     }
 
-    /// All pixels under the kernel exist and are good.
+    /// All pixels under the kernel exist and are good; `None` where they do not exist.
+    #[inline(always)]
     fn clean_value(
         &self,
-        kernel: &Kernel,
+        kernel: &KernelTable,
         phase_x: usize,
         phase_y: usize,
         start: usize,
-    ) -> Resampled {
-        let (weights_x, squares_x) = (&kernel.weights[phase_x], &kernel.squares[phase_x]);
-        let (weights_y, squares_y) = (&kernel.weights[phase_y], &kernel.squares[phase_y]);
-        let (mut value, mut noise) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        lanes: impl EightLanes,
+    ) -> Option<Resampled> {
+        let (weights_x, squares_x) = (kernel.weights.get(phase_x)?, kernel.squares.get(phase_x)?);
+        let (weights_y, squares_y) = (kernel.weights.get(phase_y)?, kernel.squares.get(phase_y)?);
+        let (mut value, mut noise) = (lanes.splat(0.0), lanes.splat(0.0));
         for tap in 0..TAPS {
             let from = start + tap * self.columns;
-            let data = &self.data[from..from + LANES];
-            let variance = &self.variance[from..from + LANES];
-            let (weight, square) = (weights_y[tap], squares_y[tap]);
-            for lane in 0..LANES {
-                value[lane] += weight * data[lane];
-                noise[lane] += square * variance[lane];
-            }
+            let data = self.data.get(from..)?.first_chunk()?;
+            let variance = self.variance.get(from..)?.first_chunk()?;
+            let (weight, square) = (lanes.splat(weights_y[tap]), lanes.splat(squares_y[tap]));
+            value = lanes.add(value, lanes.multiply(weight, lanes.load(data)));
+            noise = lanes.add(noise, lanes.multiply(square, lanes.load(variance)));
         }
-        // The padding lanes may hold a masked neighbour's value, even one that is not finite.
-        let (mut value_sum, mut noise_sum) = (0.0, 0.0);
-        for lane in 0..TAPS {
-            value_sum += weights_x[lane] * value[lane];
-            noise_sum += squares_x[lane] * noise[lane];
-        }
-        Resampled { value: value_sum, variance: noise_sum, bits: 0 }
+        let products = lanes.multiply(lanes.load(weights_x), value);
+        let squares = lanes.multiply(lanes.load(squares_x), noise);
+        Some(Resampled { value: lanes.sum(products), variance: lanes.sum(squares), bits: 0 })
     }
 
     /// Leaves out what is masked or outside.
+    #[inline(never)]
     fn careful_value(
         &self,
-        kernel: &Kernel,
+        kernel: &KernelTable,
         phase_x: usize,
         phase_y: usize,
         left: isize,
@@ -245,29 +352,69 @@ impl<'a> Planes<'a> {
     }
 }
 
+/// The values less the level of the sky.
+fn above(data: &[f32], columns: usize, sky: &SkyMap) -> Vec<f32> {
+    let width = columns.max(1);
+    let mut above = vec![0.0; data.len()];
+    bands::of_plane(&mut above, width, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(width).enumerate() {
+            let number = first_row + offset;
+            sky.fill(number, 0..width, row);
+            let values = data.get(number * width..).unwrap_or_default();
+            row.iter_mut().zip(values).for_each(|(level, value)| *level = value - *level);
+        }
+    });
+    above
+}
+
+/// Also false for what is not a number.
+#[inline(always)]
+fn is_usable(value: f32) -> bool {
+    value.abs() <= LARGEST_VALUE
+}
+
+widest! {
+    /// Marks as BAD what cannot be used. Whether there is any.
+    fn mark_unusable<'a>(bits: &'a mut [u8], values: &'a [f32], variances: &'a [f32]) -> bool {
+        let mut found = 0;
+        for (bits, (value, noise)) in bits.iter_mut().zip(values.iter().zip(variances)) {
+            let is_good = is_usable(*value) & is_usable(*noise);
+            let mark = if is_good { 0 } else { mask_bits::BAD };
+            *bits |= mark;
+            found |= mark;
+        }
+        found != 0
+    }
+}
+
 /// For each pixel the union over the window that starts there: along rows first, then along columns.
-fn dirty_windows(mask: &[u8], rows: usize, columns: usize) -> Vec<bool> {
-    let mut along_row = vec![false; mask.len()];
-    for row in 0..rows {
-        let line = row * columns..(row + 1) * columns;
-        let mut masked_ahead = usize::MAX;
-        for (column, pixel) in line.enumerate().rev() {
-            if mask[pixel] != 0 {
-                masked_ahead = column;
-            }
-            along_row[pixel] = masked_ahead < column + TAPS;
-        }
-    }
-    let mut windows = vec![false; mask.len()];
-    for row in 0..rows {
-        for near in row..(row + TAPS).min(rows) {
-            let (from, to) = (near * columns, row * columns);
-            for column in 0..columns {
-                windows[to + column] |= along_row[from + column];
+fn dirty_windows(mask: &[u8], columns: usize) -> Vec<u8> {
+    let mut along_row = vec![0_u8; mask.len()];
+    bands::of_plane(&mut along_row, columns, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(columns).enumerate() {
+            let bits = mask.get((first_row + offset) * columns..).unwrap_or_default();
+            let bits = bits.get(..columns).unwrap_or_default();
+            for tap in 0..TAPS {
+                unite(row, bits.get(tap..).unwrap_or_default());
             }
         }
-    }
+    });
+    let mut windows = vec![0_u8; mask.len()];
+    bands::of_plane(&mut windows, columns, 1, |first_row, rows| {
+        for (offset, row) in rows.chunks_mut(columns).enumerate() {
+            for tap in 0..TAPS {
+                let near = (first_row + offset + tap) * columns;
+                unite(row, along_row.get(near..near + columns).unwrap_or_default());
+            }
+        }
+    });
     windows
+}
+
+widest! {
+    fn unite<'a>(all: &'a mut [u8], more: &'a [u8]) -> () {
+        all.iter_mut().zip(more).for_each(|(all, more)| *all |= more);
+    }
 }
 
 #[cfg(test)]
@@ -400,5 +547,26 @@ mod tests {
         let empty = lanczos3(&image((0, 0), |_, _| 0.0), (3, 3), &|x, y| (x, y));
         assert!(empty.mask.iter().all(|bits| *bits == mask_bits::NO_DATA));
         assert_eq!(lanczos3(&image((9, 9), |_, _| 0.0), (0, 5), &|x, y| (x, y)).shape(), (0, 5));
+    }
+
+    #[test]
+    fn an_image_on_its_own_grid_is_what_the_kernel_makes_of_it() {
+        let mut input = image((70, 80), |x, y| (x * 12.9898 + y * 78.233).sin() * 100.0);
+        input.mask[(20, 30)] = mask_bits::SATURATED;
+        input.data[(40, 50)] = f32::NAN;
+        input.mask[(0, 79)] = mask_bits::BLEED;
+        let sky = SkyMap::from(Image::from_shape_fn((70, 80), |(row, _)| row as f32));
+        let unmoved = unmoved_above_sky(&input, &sky);
+        let resampled = lanczos3_above_sky(&input, &sky, (70, 80), &|x, y| (x, y));
+        assert_eq!(unmoved.mask, resampled.mask);
+        assert_eq!(unmoved.mask[(20, 30)], mask_bits::SATURATED | mask_bits::NO_DATA);
+        for (one, other) in unmoved.data.iter().zip(&resampled.data) {
+            assert!((one - other).abs() < 1e-4, "{one} {other}");
+        }
+        let mut above = input.clone();
+        sky.subtract_from(&mut above.data);
+        let shift = |x: f64, y: f64| (x + 0.4, y - 1.3);
+        let expected = lanczos3(&above, (70, 80), &shift);
+        assert_eq!(lanczos3_above_sky(&input, &sky, (70, 80), &shift), expected);
     }
 }

@@ -1,7 +1,5 @@
 //! What a running stack remembers of one pixel.
 
-use super::image::mask_bits;
-
 /// Values kept at a pixel before its running mean starts: with five, two outliers are outvoted.
 pub(super) const KEPT: usize = 5;
 /// From so many values on, their scatter is known well enough to widen the tolerance.
@@ -25,46 +23,29 @@ pub(super) struct Running {
     /// Σ w² σ².
     pub(super) variance: f32,
     pub(super) count: u16,
-    pub(super) rejected_in_a_row: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Pixel {
-    Empty,
-    /// Nothing but saturated or bled-into values: a mean that is shown with its bits until a good value comes.
-    Flagged {
-        running: Running,
-        bits: u8,
-    },
-    Collecting {
-        samples: [Sample; KEPT],
-        count: u8,
-    },
-    Running(Running),
-}
-
-impl Pixel {
-    pub(super) fn first(sample: Sample) -> Self {
-        let mut samples = [Sample { value: 0.0, variance: 0.0, weight: 0.0 }; KEPT];
-        samples[0] = sample;
-        Self::Collecting { samples, count: 1 }
-    }
-
-    /// A saturated value is better than a hole in the middle of a star, as long as it says what it is.
-    pub(super) fn take_flagged(&mut self, sample: Sample, bits: u8) {
-        const BRIGHT: u8 = mask_bits::SATURATED | mask_bits::BLEED;
-        if bits & BRIGHT == 0 || bits & !BRIGHT != 0 {
-            return;
-        }
-        match self {
-            Self::Empty => *self = Self::Flagged { running: Running::first(sample), bits },
-            Self::Flagged { running, bits: all } => {
-                running.add(sample);
-                *all |= bits;
-            }
-            Self::Collecting { .. } | Self::Running(_) => {}
-        }
-    }
+/// The middle one of `count` values, of an even number the lower of the two in the middle, because what disturbs a frame adds light; the others are
+/// infinite, and so is the middle of none.
+#[inline(always)]
+pub(super) fn lower_median(values: [f32; KEPT], count: u8) -> f32 {
+    // A sorting network of nine exchanges (Knuth, The Art of Computer Programming 3, 5.3.4).
+    let exchange = |left: f32, right: f32| {
+        let is_sorted = left <= right;
+        (if is_sorted { left } else { right }, if is_sorted { right } else { left })
+    };
+    let [a, b, c, d, e] = values;
+    let (a, d) = exchange(a, d);
+    let (b, e) = exchange(b, e);
+    let (a, c) = exchange(a, c);
+    let (b, d) = exchange(b, d);
+    let (a, b) = exchange(a, b);
+    let (c, e) = exchange(c, e);
+    let (b, c) = exchange(b, c);
+    let (d, _) = exchange(d, e);
+    let c = if c <= d { c } else { d };
+    let low = if count <= 2 { a } else { b };
+    if count <= 4 { low } else { c }
 }
 
 impl Running {
@@ -75,11 +56,11 @@ impl Running {
             deviation: 0.0,
             variance: sample.weight * sample.weight * sample.variance,
             count: 1,
-            rejected_in_a_row: 0,
         }
     }
 
     /// West (1979, Comm. ACM 22, 532): stable updates of a weighted mean and its sum of squares.
+    #[inline(always)]
     pub(super) fn add(&mut self, sample: Sample) {
         self.weight += sample.weight;
         let difference = sample.value - self.mean;
@@ -90,8 +71,25 @@ impl Running {
         self.count = self.count.saturating_add(1);
     }
 
+    /// [`Self::add`] where `takes`, without a branch; the same to the last bit.
+    #[inline(always)]
+    pub(super) fn add_if(&mut self, takes: bool, sample: Sample) {
+        let weight = if takes { sample.weight } else { 0.0 };
+        let value = if takes { sample.value } else { self.mean };
+        let variance = if takes { sample.variance } else { 0.0 };
+        self.weight += weight;
+        let difference = value - self.mean;
+        // A pixel without any weight must not become nothing by nothing.
+        let total = if self.weight > 0.0 { self.weight } else { 1.0 };
+        self.mean += difference * weight / total;
+        self.deviation += weight * difference * (value - self.mean);
+        self.variance += weight * weight * variance;
+        self.count = self.count.saturating_add(u16::from(takes));
+    }
+
     /// Variance of the difference between a new value and the mean. The value's own variance is not taken above
     /// that of the values so far by more than the scatter allows: the photon noise of a cosmic ray must not excuse it.
+    #[inline(always)]
     pub(super) fn tolerance_variance(&self, sample_variance: f32) -> f32 {
         let of_mean = self.variance / (self.weight * self.weight);
         let typical = of_mean * f32::from(self.count);
@@ -135,17 +133,32 @@ mod tests {
     }
 
     #[test]
-    fn only_saturated_values_are_kept_with_their_bits() {
-        let mut pixel = Pixel::Empty;
-        pixel.take_flagged(sample(5.0, 1.0), mask_bits::COSMIC);
-        pixel.take_flagged(sample(5.0, 1.0), mask_bits::SATURATED | mask_bits::NO_DATA);
-        assert_eq!(pixel, Pixel::Empty);
-        pixel.take_flagged(sample(5.0, 1.0), mask_bits::SATURATED);
-        pixel.take_flagged(sample(7.0, 1.0), mask_bits::BLEED);
-        let Pixel::Flagged { running, bits } = pixel else { panic!("{pixel:?}") };
-        assert_eq!((running.mean, bits), (6.0, mask_bits::SATURATED | mask_bits::BLEED));
-        let mut good = Pixel::first(sample(1.0, 1.0));
-        good.take_flagged(sample(5.0, 1.0), mask_bits::SATURATED);
-        assert_eq!(good, Pixel::first(sample(1.0, 1.0)));
+    fn the_middle_of_up_to_five_values() {
+        // By 0 and 1, which prove a sorting network for all values.
+        for bits in 0..32_u32 {
+            let values = std::array::from_fn(|slot| (bits >> slot & 1) as f32);
+            for (count, rank) in [(5, 2), (4, 1), (3, 1), (2, 0), (1, 0)] {
+                let zeros = 5 - bits.count_ones();
+                let expected = if zeros > rank { 0.0 } else { 1.0 };
+                assert_eq!(lower_median(values, count), expected, "{bits:b} {count}");
+            }
+        }
+        let infinite = f32::INFINITY;
+        assert_eq!(lower_median([7.0, 3.0, 9.0, 5.0, infinite], 4), 5.0);
+        assert_eq!(lower_median([7.0, 3.0, infinite, infinite, infinite], 2), 3.0);
+    }
+
+    #[test]
+    fn without_a_branch_it_is_the_same_sum() {
+        let mut branching = Running::first(sample(3.0, 0.7));
+        let mut other = branching;
+        for (value, weight) in [(2.5, 0.3), (f32::NAN, 0.0), (3.7, 1.3), (f32::INFINITY, 0.0)] {
+            let takes = weight > 0.0;
+            if takes {
+                branching.add(sample(value, weight));
+            }
+            other.add_if(takes, sample(value, weight));
+            assert_eq!(branching, other);
+        }
     }
 }
