@@ -4,6 +4,7 @@ use super::archive_tests::provenance;
 use super::batch::{BatchOutcome, BatchTools, run_module};
 use super::masters_in_force::MastersInForce;
 use super::reduced_file::read_reduced;
+use super::template::sky_coordinates;
 use super::settings::{InstanceSettings, Module, Steps};
 use super::test_sky::{BIAS, TestCatalogue, TestSky};
 use crate::catalogs::{Catalogue, local::NoCatalogue};
@@ -21,7 +22,7 @@ fn run(
     let tools = BatchTools {
         store: Arc::new(Cfitsio),
         catalogue,
-        keywords: KeywordMap::default(),
+        keywords: KeywordMap::shipped().unwrap(),
         named_masters: super::named_masters::NamedMasters::default(),
         masters_in_force: Arc::new(MastersInForce::default()),
         provenance: provenance(),
@@ -147,7 +148,7 @@ fn a_stack_over_the_filters_is_deeper_than_that_of_one() {
     assert!((1.1..1.6).contains(&gain), "{gain}");
     // The light of the brightest star is what it was in the first filter.
     let brightest = sky.catalogue.iter().min_by(|a, b| a.magnitude.total_cmp(&b.magnitude));
-    let (x, y) = one.wcs.unwrap().sky_to_pixel(brightest.unwrap().position).unwrap();
+    let (x, y) = sky_coordinates(&one.header).unwrap().sky_to_pixel(brightest.unwrap().position).unwrap();
     let light = |image: &Image| -> f32 {
         let pixels = image.indexed_iter();
         let near = |row: usize, column: usize| (column as f64 - x).hypot(row as f64 - y) < 8.0;

@@ -83,6 +83,10 @@ pub fn run_module(
     let files = expand(inputs)?;
     let wanted: Vec<PathBuf> = match module {
         Module::Reduction => files,
+        // Something can be subtracted from a stack too.
+        Module::Subtraction => {
+            files.into_iter().filter(|path| is_stack(path) || !is_by_product(path)).collect()
+        }
         _ => files.into_iter().filter(|path| !is_by_product(path)).collect(),
     };
     if wanted.is_empty() {
@@ -129,12 +133,15 @@ fn steps_for(module: Module) -> Steps {
     }
 }
 
-/// Tables, stacks and aligned frames that lie beside reduced ones.
+/// Tables, stacks, differences and aligned frames that lie beside reduced ones.
 fn is_by_product(path: &Path) -> bool {
-    frame_stem(path).is_some_and(|stem| {
-        ["_sources", "_aligned", "_difference"].iter().any(|ending| stem.ends_with(ending))
-            || stem.starts_with("stack_")
-    })
+    let endings = ["_sources", "_aligned", "_difference"];
+    is_stack(path)
+        || frame_stem(path).is_some_and(|stem| endings.iter().any(|ending| stem.ends_with(ending)))
+}
+
+fn is_stack(path: &Path) -> bool {
+    frame_stem(path).is_some_and(|stem| stem.starts_with("stack_"))
 }
 
 fn reduce_files(

@@ -7,7 +7,7 @@ use super::frame_input::frame_stem;
 use super::frame_steps::StepContext;
 use super::reduced_file::{extensions, read_reduced};
 use super::settings::SubtractionSettings;
-use super::template::{self, Template, sky_coordinates};
+use super::template::{self, TEMPLATE_CARD, Template, sky_coordinates};
 use super::workspace::component;
 use crate::fits::{Column, ColumnData, FitsStore, FitsTables, Header, NewPlane, Table};
 use crate::imaging::{
@@ -144,7 +144,7 @@ pub(super) fn set_cards(
     found: &DifferenceSources,
 ) {
     let kernel = &difference.kernel;
-    header.set("TMPLNAME", template.name.as_str(), "template that was subtracted");
+    header.set(TEMPLATE_CARD, template.name.as_str(), "template that was subtracted");
     if let Some(date) = template.header.text("DATE-OBS") {
         header.set("TMPLDATE", date.as_str(), "its DATE-OBS");
     }

@@ -12,6 +12,9 @@ use crate::imaging::{
 use crate::model::{SkyPosition, UtcTime};
 use std::path::{Path, PathBuf};
 
+/// Card of a difference that names what was subtracted.
+pub(super) const TEMPLATE_CARD: &str = "TMPLNAME";
+
 /// An image that may be subtracted.
 #[derive(Debug, Clone)]
 pub struct Template {
@@ -127,7 +130,13 @@ pub fn candidates(
             _ => true,
         };
         let is_other = own.text("RAWNAME").is_none_or(|name| Some(name) != header.text("RAWNAME"));
-        if is_of_filter && is_earlier && is_other && is_near(&own, middle, reach_degrees) {
+        let is_difference = own.get(TEMPLATE_CARD).is_some();
+        if is_of_filter
+            && is_earlier
+            && is_other
+            && !is_difference
+            && is_near(&own, middle, reach_degrees)
+        {
             found.push((depth(&own), path));
         }
     }
