@@ -177,7 +177,7 @@ def judge_alignment(path, original, truth, grid, size):
     return f"centroid moved by {centroid:.4f} px, flux by {np.median(ratio):+.2f} mmag (scatter {robust(ratio):.2f}), {good.sum()} stars"
 
 
-def judge_stack(path, single, truth, disturbed, grid, size):
+def judge_stack(path, plain, truth, disturbed, grid, size):
     stars = lone(truth, size)
     places, flux, pixels, own = measured(path, stars, grid)
     good = (flux > 0) & np.isfinite(places[:, 0])
@@ -185,7 +185,9 @@ def judge_stack(path, single, truth, disturbed, grid, size):
     # Coordinates are the catalogue's to a few thousandths of a pixel: the mean is that of the solution.
     centroid = math.sqrt(np.mean((offsets - np.median(offsets, axis=0)) ** 2))
     error = (-2.5 * np.log10(flux[good]) - stars[good, 2]) * 1000
-    _, _, one, _ = measured(single, stars[:5], grid)
+    _, _, one, _ = measured(plain[0], stars[:5], grid)
+    # What weights can gain when clouds dim frames: the first is the clearest.
+    attainable = math.sqrt(sum(fits.getheader(path)["FLXSCALE"] ** -2 for path in plain))
     shifted = np.array(own.world_to_pixel_values(*grid.pixel_to_world_values(truth[:, 0], truth[:, 1]))).T
     gain = empty_noise(one, truth, own, size) / empty_noise(pixels, np.c_[shifted, truth[:, 2]], own, size)
     x, y = own.world_to_pixel_values(*grid.pixel_to_world_values(*disturbed))
@@ -194,7 +196,7 @@ def judge_stack(path, single, truth, disturbed, grid, size):
     noise = robust(pixels[::7, ::7])
     left = np.sum(pixels[rows[inside], columns[inside]] > 5 * noise)
     return (
-        f"noise gain {gain:.3f} of {math.sqrt(10):.3f}, centroid {centroid:.4f} px, photometry {robust(error):.1f} mmag, "
+        f"noise gain {gain:.3f} of {attainable:.3f}, centroid {centroid:.4f} px, photometry {robust(error):.1f} mmag, "
         f"{left} of {inside.sum()} disturbed pixels left, {good.sum()} stars"
     )
 
@@ -272,9 +274,9 @@ def main():
     further = lambda all_of, first: tuple((a - b) / (arguments.frames - 1) for a, b in zip(seconds[all_of], seconds[first]))
     rows.append(("a further frame aligned", "gic", further("gic alignment of all", "gic alignment of one"), ""))
     stack = next((work / "stack").glob("stack_*.fits"))
-    rows.append((f"stack of {arguments.frames}", "gic", seconds["gic stack"], judge_stack(stack, plain[0], truth, disturbed, grid, size)))
+    rows.append((f"stack of {arguments.frames}", "gic", seconds["gic stack"], judge_stack(stack, plain, truth, disturbed, grid, size)))
     for kind in ("CLIPPED", "MEDIAN", "WEIGHTED") if swarp else ():
-        what = judge_stack(work / f"{kind}.fits", plain[0], truth, disturbed, grid, size)
+        what = judge_stack(work / f"{kind}.fits", plain, truth, disturbed, grid, size)
         rows.append((f"stack of {arguments.frames}", f"{swarp_name}, {kind}", seconds[f"SWarp {kind}"], what))
     rows.append(("a further frame stacked", "gic", further("gic stack", "gic stack of one"), "read, sky, resampled, added"))
     if not arguments.work:

@@ -186,7 +186,9 @@ fn the_two_fields_of_ratir_are_told_apart() {
         assert_eq!(number("ALNFIELD"), f64::from(field), "{}", path.display());
         largest = largest.max(number("ALNDX").abs()).max(number("ALNDY").abs());
         println!("{field}: {} stars, rms {:.3} pixels", number("ALNSTARS"), number("ALNRMS"));
-        assert!(number("ALNRMS") < 0.4 && number("ALNSTARS") > 15.0);
+        // Measured with sep: 0.05 to 0.15 pixel per axis for stars of S/N above 30.
+        assert!(number("ALNRMS") < 0.15 && number("ALNSTARS") >= 5.0);
+        assert!(number("ALNSTARS") >= 0.9 * number("ALNEXPEC"));
     }
     assert!((largest - 171.0).abs() < 1.0, "{largest}");
     let stacked = run(Module::Stacking, &frames, work.path(), Arc::new(NoCatalogue));
