@@ -4,8 +4,8 @@ use super::archive_tests::provenance;
 use super::batch::{BatchOutcome, BatchTools, run_module};
 use super::masters_in_force::MastersInForce;
 use super::reduced_file::read_reduced;
-use super::template::sky_coordinates;
 use super::settings::{InstanceSettings, Module, Steps};
+use super::template::sky_coordinates;
 use super::test_sky::{BIAS, TestCatalogue, TestSky};
 use crate::catalogs::{Catalogue, local::NoCatalogue};
 use crate::fits::{FitsStore, NewPlane, cfitsio::Cfitsio, keywords::KeywordMap};
@@ -148,7 +148,8 @@ fn a_stack_over_the_filters_is_deeper_than_that_of_one() {
     assert!((1.1..1.6).contains(&gain), "{gain}");
     // The light of the brightest star is what it was in the first filter.
     let brightest = sky.catalogue.iter().min_by(|a, b| a.magnitude.total_cmp(&b.magnitude));
-    let (x, y) = sky_coordinates(&one.header).unwrap().sky_to_pixel(brightest.unwrap().position).unwrap();
+    let (x, y) =
+        sky_coordinates(&one.header).unwrap().sky_to_pixel(brightest.unwrap().position).unwrap();
     let light = |image: &Image| -> f32 {
         let pixels = image.indexed_iter();
         let near = |row: usize, column: usize| (column as f64 - x).hypot(row as f64 - y) < 8.0;
