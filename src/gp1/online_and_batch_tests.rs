@@ -1,21 +1,15 @@
 //! Image by image as they arrive, or all at once by modules or pipeline: one code, the same numbers.
 
-use super::archive_tests::provenance;
-use super::batch::{BatchTools, run_module, run_pipeline};
+use super::batch::{run_module, run_pipeline};
 use super::frame_input::raw_record;
-use super::masters_in_force::{MastersInForce, tests::master};
-use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
 use super::reduced_file::read_reduced;
 use super::settings::{CosmicRayStep, InstanceSettings, Module, Steps};
 use super::source_table::{MeasuredSource, read_sources};
-use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky};
+use super::test_sky::TestSky;
 use super::trigger_of_frame::trigger_of_frame;
-use crate::fits::{FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
-use crate::imaging::Image;
-use crate::model::{
-    AnalysisResult, Candidate, Deadline, DeadlineName, DeadlineState, FilterLimit, MasterKind,
-};
+use crate::fits::{FitsStore, cfitsio::Cfitsio};
+use crate::model::{AnalysisResult, Candidate, Deadline, DeadlineName, DeadlineState, FilterLimit};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,19 +22,6 @@ struct Outcome {
     sources: Vec<Vec<MeasuredSource>>,
     candidates: Vec<Candidate>,
     limits: Vec<FilterLimit>,
-}
-
-fn tools(sky: &TestSky) -> BatchTools {
-    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
-    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
-    BatchTools {
-        store: Arc::new(Cfitsio),
-        catalogue: Arc::new(TestCatalogue(sky.catalogue.clone())),
-        keywords: KeywordMap::default(),
-        named_masters: NamedMasters::default(),
-        masters_in_force: Arc::new(MastersInForce::new(vec![bias])),
-        provenance: provenance(),
-    }
 }
 
 fn assert_same(one: &Outcome, other: &Outcome) {
@@ -87,7 +68,7 @@ fn frame_by_frame_by_modules_and_by_the_pipeline_give_the_same_numbers() {
     let raw = tempfile::tempdir().unwrap();
     let raws: Vec<PathBuf> =
         (0..FRAMES).map(|index| sky.write_frame(raw.path(), index).path).collect();
-    let (store, tools) = (Cfitsio, tools(&sky));
+    let (store, tools) = (Cfitsio, sky.tools());
     // By its header, as the image provider knows a frame.
     let of_header = |path: &PathBuf| {
         raw_record(&store, &tools.keywords, path, "svom", sky.t0.plus_seconds(600.0)).unwrap().0

@@ -2,27 +2,19 @@
 
 use super::archive_tests::{deadline, provenance, trigger};
 use super::batch::{BatchTools, run_module};
-use super::masters_in_force::MastersInForce;
-use super::masters_in_force::tests::master;
 use super::pipeline::Instance;
 use super::reduced_file::read_reduced;
 use super::settings::{CosmicRayStep, InstanceSettings, Steps};
-use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky, ZERO_POINT};
+use super::test_sky::{SIZE, TestCatalogue, TestSky, ZERO_POINT, masters};
 use crate::catalogs::{Catalogue, local::NoCatalogue};
 use crate::fits::{FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
 use crate::imaging::{Image, mask_bits};
 use crate::model::{
-    AnalysisResult, CatalogueAnswer, CatalogueStatus, FrameRecord, ListedCandidate, MasterKind,
-    MinorPlanet, MinorPlanetAnswer, PositionEstimate, SkyPosition, Trigger, UtcTime, VettingReason,
+    AnalysisResult, CatalogueAnswer, CatalogueStatus, FrameRecord, ListedCandidate, MinorPlanet,
+    MinorPlanetAnswer, PositionEstimate, SkyPosition, Trigger, UtcTime, VettingReason,
 };
 use std::path::Path;
 use std::sync::Arc;
-
-fn masters() -> MastersInForce {
-    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
-    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
-    MastersInForce::new(vec![bias])
-}
 
 fn instance(workspace: &Path, catalogue: Arc<dyn Catalogue>) -> Instance {
     let settings = InstanceSettings::new("svom", Steps::ALL, workspace);
@@ -282,14 +274,7 @@ fn an_image_from_elsewhere_is_measured_as_it_is() {
     let sky = TestSky::new();
     let record = sky.write_frame(raw.path(), 0);
     let settings = InstanceSettings::new("svom", Steps::ALL, work.path());
-    let tools = BatchTools {
-        store: Arc::new(Cfitsio),
-        catalogue: Arc::new(NoCatalogue),
-        keywords: KeywordMap::default(),
-        named_masters: super::named_masters::NamedMasters::default(),
-        masters_in_force: Arc::new(masters()),
-        provenance: provenance(),
-    };
+    let tools = BatchTools { catalogue: Arc::new(NoCatalogue), ..sky.tools() };
     let module = super::settings::Module::Findstars;
     let outcome = run_module(module, &[record.path], work.path(), &settings, &tools).unwrap();
     assert_eq!(outcome.failed.len(), 0, "{:?}", outcome.failed);

@@ -1,17 +1,11 @@
 //! The module on files: the template from the earlier frames, from a directory, and what has faded since.
 
-use super::archive_tests::provenance;
-use super::batch::{BatchOutcome, BatchTools, run_module};
-use super::masters_in_force::MastersInForce;
-use super::masters_in_force::tests::master;
-use super::named_masters::NamedMasters;
+use super::batch::{BatchOutcome, run_module};
 use super::settings::{InstanceSettings, Module, Steps};
-use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky};
-use crate::fits::{ColumnData, FitsStore, cfitsio::Cfitsio, keywords::KeywordMap};
-use crate::imaging::Image;
-use crate::model::{MasterKind, SkyPosition};
+use super::test_sky::TestSky;
+use crate::fits::{ColumnData, FitsStore, cfitsio::Cfitsio};
+use crate::model::SkyPosition;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 fn run(
     module: Module,
@@ -20,19 +14,9 @@ fn run(
     output: &Path,
     template: Option<&Path>,
 ) -> BatchOutcome {
-    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
-    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
     let mut settings = InstanceSettings::new("svom", Steps::ALL, output);
     settings.subtraction.template = template.map(Path::to_owned);
-    let tools = BatchTools {
-        store: Arc::new(Cfitsio),
-        catalogue: Arc::new(TestCatalogue(sky.catalogue.clone())),
-        keywords: KeywordMap::default(),
-        named_masters: NamedMasters::default(),
-        masters_in_force: Arc::new(MastersInForce::new(vec![bias])),
-        provenance: provenance(),
-    };
-    run_module(module, inputs, output, &settings, &tools).unwrap()
+    run_module(module, inputs, output, &settings, &sky.tools()).unwrap()
 }
 
 fn raw_frames(sky: &TestSky, directory: &Path, count: usize) -> Vec<PathBuf> {

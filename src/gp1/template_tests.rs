@@ -1,30 +1,13 @@
 //! A night with a template of an earlier one: what has changed since is told from what has not.
 
-use super::archive_tests::{deadline, provenance, trigger};
+use super::archive_tests::{deadline, trigger};
 use super::batch::{BatchTools, run_module};
-use super::masters_in_force::{MastersInForce, tests::master};
-use super::named_masters::NamedMasters;
 use super::pipeline::Instance;
 use super::settings::{InstanceSettings, Module, Steps};
-use super::test_sky::{BIAS, SIZE, TestCatalogue, TestSky};
-use crate::fits::{cfitsio::Cfitsio, keywords::KeywordMap};
-use crate::imaging::Image;
-use crate::model::{AnalysisResult, MasterKind, VettingReason};
+use super::test_sky::TestSky;
+use crate::model::{AnalysisResult, VettingReason};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-fn tools(sky: &TestSky) -> BatchTools {
-    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
-    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
-    BatchTools {
-        store: Arc::new(Cfitsio),
-        catalogue: Arc::new(TestCatalogue(sky.catalogue.clone())),
-        keywords: KeywordMap::default(),
-        named_masters: NamedMasters::default(),
-        masters_in_force: Arc::new(MastersInForce::new(vec![bias])),
-        provenance: provenance(),
-    }
-}
 
 /// The stack of two frames of a month before, without the afterglow.
 fn make_template(sky: &TestSky, tools: &BatchTools, directory: &Path) {
@@ -69,7 +52,7 @@ fn analysed(sky: &TestSky, tools: &BatchTools, template: Option<PathBuf>) -> Ana
 #[test]
 fn the_new_source_stands_in_the_difference_and_the_constant_ones_do_not() {
     let sky = TestSky::new();
-    let tools = tools(&sky);
+    let tools = sky.tools();
     let archive = tempfile::tempdir().unwrap();
     make_template(&sky, &tools, archive.path());
     let result = analysed(&sky, &tools, Some(archive.path().to_owned()));
@@ -99,7 +82,7 @@ fn the_new_source_stands_in_the_difference_and_the_constant_ones_do_not() {
 #[test]
 fn a_deadline_without_a_fitting_template_says_so_and_goes_on() {
     let sky = TestSky::new();
-    let tools = tools(&sky);
+    let tools = sky.tools();
     let archive = tempfile::tempdir().unwrap();
     let empty = analysed(&sky, &tools, Some(archive.path().to_owned()));
     let said = empty.degradations.iter().find(|each| each.code == "NOTMPL").unwrap();

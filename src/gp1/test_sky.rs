@@ -1,16 +1,21 @@
 //! A small sky with a small camera for the tests of this room: stars, one fading source, noise; no traps.
 
+use super::archive_tests::provenance;
+use super::batch::BatchTools;
+use super::masters_in_force::{MastersInForce, tests::master};
+use super::named_masters::NamedMasters;
 use crate::catalogs::Catalogue;
-use crate::fits::{FitsStore, Header, NewPlane, cfitsio::Cfitsio, wcs_cards};
+use crate::fits::{FitsStore, Header, NewPlane, cfitsio::Cfitsio, keywords::KeywordMap, wcs_cards};
 use crate::imaging::{Image, wcs::TangentPlane};
 use crate::model::{
     CatalogueAnswer, CatalogueObject, FrameIdentity, FrameKeywords, FrameKind, FrameRecord,
-    FrameState, ObjectKind, SkyPosition, UtcTime,
+    FrameState, MasterKind, ObjectKind, SkyPosition, UtcTime,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, Poisson};
 use std::path::Path;
+use std::sync::Arc;
 
 pub const SIZE: usize = 256;
 pub const SCALE_DEGREES: f64 = 0.000195;
@@ -28,6 +33,13 @@ pub struct TestSky {
     pub constant: Vec<(SkyPosition, f64)>,
     pub afterglow: SkyPosition,
     pub t0: UtcTime,
+}
+
+/// The bias of the camera.
+pub fn masters() -> MastersInForce {
+    let mut bias = master(MasterKind::Bias, "", "2019-10-16T01:00:00", (SIZE, SIZE));
+    bias.data = Arc::new(Image::from_elem((SIZE, SIZE), BIAS));
+    MastersInForce::new(vec![bias])
 }
 
 pub fn centre() -> SkyPosition {
@@ -62,6 +74,18 @@ impl TestSky {
             .collect();
         let t0 = UtcTime::parse("2019-10-16T04:18:00").unwrap();
         Self { catalogue, constant, afterglow, t0 }
+    }
+
+    /// The files and the catalogue of this sky, with its bias.
+    pub fn tools(&self) -> BatchTools {
+        BatchTools {
+            store: Arc::new(Cfitsio),
+            catalogue: Arc::new(TestCatalogue(self.catalogue.clone())),
+            keywords: KeywordMap::default(),
+            named_masters: NamedMasters::default(),
+            masters_in_force: Arc::new(masters()),
+            provenance: provenance(),
+        }
     }
 
     /// m = 16 + 2.5 log10(t / 60 s) at mid-exposure.
