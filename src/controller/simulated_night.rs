@@ -12,17 +12,25 @@ use crate::{
     alerts::author,
     clock::Clock,
     fsc::server::{FscError, RunningReceiver},
-    model::{DeadlineState, FrameState, UtcTime},
+    model::{DeadlineState, FrameState, UtcTime, report_file},
     simulation::telescope,
     storage::{
-        journal::{Journal, JournalError, alerts, events, frames, products, triggers, unfinished},
+        journal::{
+            Journal, JournalError, alerts, analyses, events, frames, products, triggers, unfinished,
+        },
         local::{LocalStorage, StorageError, sha256_of_bytes, write_atomically},
     },
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How often the night is looked at for progress and for its end.
 const LOOK: Duration = Duration::from_millis(200);
+/// The longest the end of a night waits for reports that are still being made: a disk may refuse even the page that says that there is none.
+const REPORT_PATIENCE: Duration = Duration::from_secs(120);
 /// How often, and how many times, an author tries to hand over a packet.
 const AUTHOR_RETRY: Duration = Duration::from_millis(200);
 const AUTHOR_ATTEMPTS: usize = 300;
@@ -265,6 +273,7 @@ async fn watch(
     watcher: &dyn NightWatcher,
 ) -> Result<(), NightError> {
     let mut announced = usize::MAX;
+    let mut over_since = None;
     loop {
         let view = look(journal, clock, plan).await?;
         watcher.see(&view.progress);
@@ -275,7 +284,10 @@ async fn watch(
         }
         announced = view.settled_deadlines.len();
         if view.is_over {
-            return Ok(());
+            let since = *over_since.get_or_insert_with(Instant::now);
+            if !view.awaits_report || since.elapsed() > REPORT_PATIENCE {
+                return Ok(());
+            }
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -284,13 +296,17 @@ async fn watch(
 struct View {
     progress: NightProgress,
     settled_deadlines: Vec<String>,
+    /// Everything planned has happened, and every product is delivered.
     is_over: bool,
+    /// A result has no report yet: no product waits for it, and no part of the journal says so.
+    awaits_report: bool,
 }
 
 async fn look(journal: &Journal, clock: &Clock, plan: &NightPlan) -> Result<View, NightError> {
     let now = clock.now();
     let burst = plan.burst_id.clone();
-    let (counts, deadlines, provisional, receipts, open) = journal
+    let t0 = plan.t0;
+    let (counts, deadlines, provisional, receipts, open, results) = journal
         .read(move |c| {
             Ok((
                 frames::counts(c)?,
@@ -298,6 +314,7 @@ async fn look(journal: &Journal, clock: &Clock, plan: &NightPlan) -> Result<View
                 frames::last_provisional(c, &burst)?,
                 products::receipt_counts(c)?,
                 unfinished::first(c, now)?,
+                analyses::paths_since(c, t0)?,
             ))
         })
         .await?;
@@ -335,7 +352,10 @@ async fn look(journal: &Journal, clock: &Clock, plan: &NightPlan) -> Result<View
         candidates: provisional.map_or(0, |(_, list)| list.len()),
         receipts: delivered.map_or(0, |(_, count)| *count),
     };
-    Ok(View { progress, settled_deadlines, is_over })
+    let awaits_report = results
+        .iter()
+        .any(|path| path.exists() && !path.with_file_name(report_file::REPORT).exists());
+    Ok(View { progress, settled_deadlines, is_over, awaits_report })
 }
 
 fn serde_name(state: FrameState) -> String {
