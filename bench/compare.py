@@ -29,27 +29,38 @@ GAIN, READ_NOISE, BIAS, SKY, SECONDS, ZERO_POINT = 2.0, 8.0, 600.0, 300.0, 60.0,
 FWHM, BETA = 3.5, 3.0
 
 
+def moffat_core(fwhm):
+    """Core radius of a Moffat profile of this full width at half maximum."""
+    return fwhm / (2 * math.sqrt(2 ** (1 / BETA) - 1))
+
+
+def moffat_light(size, x, y, electrons, core, faint_reach=12):
+    """Electrons of stars of Moffat profile, of one core radius or one each; what of them is on the frame."""
+    light = np.zeros((size, size))
+    # Three by three Gauss points in each pixel: the light that falls on it, not that at its centre.
+    node, weights = math.sqrt(0.6) / 2, np.array([5, 8, 5]) / 18
+    for xi, yi, flux, radius in zip(x, y, electrons, np.broadcast_to(core, len(x))):
+        reach = faint_reach if flux < 2e4 else 40
+        column, row = int(round(xi)), int(round(yi))
+        rows = np.arange(max(row - reach, 0), min(row + reach + 1, size))
+        columns = np.arange(max(column - reach, 0), min(column + reach + 1, size))
+        if not len(rows) or not len(columns):
+            continue
+        stamp = 0
+        for i, dy in enumerate((-node, 0, node)):
+            for j, dx in enumerate((-node, 0, node)):
+                square = (rows[:, None] + dy - yi) ** 2 + (columns[None, :] + dx - xi) ** 2
+                stamp = stamp + weights[i] * weights[j] * (1 + square / radius**2) ** -BETA
+        light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += flux * (BETA - 1) / math.pi / radius**2 * stamp
+    return light
+
+
 def stars_light(size, count, generator):
     """Electrons of stars alone, and their table x, y, magnitude, electrons: 14 to 22, twice as many a magnitude fainter."""
     x, y = generator.uniform(6, size - 7, (2, count))
     magnitude = 14 + 8 * np.log2(1 + generator.uniform(0, 1, count) * 255) / 8
     electrons = 10 ** (-0.4 * (magnitude - ZERO_POINT)) * SECONDS
-    core = FWHM / (2 * math.sqrt(2 ** (1 / BETA) - 1))
-    light = np.zeros((size, size))
-    # Three by three Gauss points in each pixel: the light that falls on it, not that at its centre.
-    node, weights = math.sqrt(0.6) / 2, np.array([5, 8, 5]) / 18
-    for xi, yi, flux in zip(x, y, electrons):
-        reach = 12 if flux < 2e4 else 40
-        column, row = int(round(xi)), int(round(yi))
-        rows = np.arange(max(row - reach, 0), min(row + reach + 1, size))
-        columns = np.arange(max(column - reach, 0), min(column + reach + 1, size))
-        stamp = 0
-        for i, dy in enumerate((-node, 0, node)):
-            for j, dx in enumerate((-node, 0, node)):
-                square = (rows[:, None] + dy - yi) ** 2 + (columns[None, :] + dx - xi) ** 2
-                stamp = stamp + weights[i] * weights[j] * (1 + square / core**2) ** -BETA
-        light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += flux * (BETA - 1) / math.pi / core**2 * stamp
-    return light, np.c_[x, y, magnitude, electrons]
+    return moffat_light(size, x, y, electrons, moffat_core(FWHM)), np.c_[x, y, magnitude, electrons]
 
 
 def make(work, size, count, seed):

@@ -28,10 +28,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.spatial import cKDTree
 
-from compare import command, options, places, tell, version
+from compare import command, moffat_core, moffat_light, options, places, tell, version
 
 GAIN, READ_NOISE, BIAS, SKY, SECONDS, ZERO_POINT, SCALE = 2.0, 8.0, 600.0, 300.0, 60.0, 23.3, 0.35 / 3600
-BETA, APERTURE, BRIGHTEST, FAINTEST = 3.0, 8.0, 14.5, 17.0
+APERTURE, BRIGHTEST, FAINTEST = 8.0, 14.5, 17.0
 
 
 def coordinates(size, shift, degrees):
@@ -42,26 +42,6 @@ def coordinates(size, shift, degrees):
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     wcs.wcs.cd = SCALE * np.array([[-cosine, sine], [sine, cosine]])
     return wcs
-
-
-def light_of(size, x, y, electrons, fwhm):
-    """Electrons of stars of Moffat profile, each pixel by three by three Gauss points."""
-    core = fwhm / (2 * math.sqrt(2 ** (1 / BETA) - 1))
-    light = np.zeros((size, size))
-    node, weights = math.sqrt(0.6) / 2, np.array([5, 8, 5]) / 18
-    for xi, yi, flux in zip(x, y, electrons):
-        reach = 12 if flux < 2e4 else 40
-        rows = np.arange(max(int(round(yi)) - reach, 0), min(int(round(yi)) + reach + 1, size))
-        columns = np.arange(max(int(round(xi)) - reach, 0), min(int(round(xi)) + reach + 1, size))
-        if not len(rows) or not len(columns):
-            continue
-        stamp = 0
-        for i, dy in enumerate((-node, 0, node)):
-            for j, dx in enumerate((-node, 0, node)):
-                square = (rows[:, None] + dy - yi) ** 2 + (columns[None, :] + dx - xi) ** 2
-                stamp = stamp + weights[i] * weights[j] * (1 + square / core**2) ** -BETA
-        light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += flux * (BETA - 1) / math.pi / core**2 * stamp
-    return light
 
 
 def make(work, size, count, frames, seed):
@@ -85,7 +65,7 @@ def make(work, size, count, frames, seed):
         xi, yi = wcs.world_to_pixel_values(ra, dec)
         # The best seeing is not the first frame's.
         fwhm = 3.5 if index == 0 else generator.uniform(3.0, 4.2)
-        light = light_of(size, xi, yi, electrons, fwhm) + SKY
+        light = moffat_light(size, xi, yi, electrons, moffat_core(fwhm)) + SKY
         pixels = generator.poisson(light) + generator.normal(0, READ_NOISE, light.shape)
         rows, columns = generator.integers(20, size - 20, (2, int(4e-5 * size * size)))
         pixels[rows, columns] += generator.exponential(3000, len(rows)) + 1500

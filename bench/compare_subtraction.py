@@ -13,7 +13,6 @@ empty sky, where a tool gives the noise; transients found at 5 sigma; other peak
 give a difference without significance the same matched filter is used for all, its noise measured on empty sky.
 """
 
-import math
 import os
 import shutil
 import sys
@@ -21,7 +20,7 @@ import time
 
 import numpy as np
 from astropy.io import fits
-from compare import READ_NOISE, SECONDS, best, command, options, places, tell, version
+from compare import READ_NOISE, SECONDS, best, command, moffat_core, moffat_light, options, places, tell, version
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
@@ -30,26 +29,12 @@ TRANSIENTS = 39
 LARGEST_FOR_OIS = 2048
 NEW = {"fwhm": 3.4, "zero_point": 23.3}
 TEMPLATE = {"fwhm": 2.6, "zero_point": 23.05}
-BETA = 3.0
 
 
 def light(size, x, y, electrons, fwhm):
     """Electrons of Moffat stars whose width grows by two per cent towards the corners."""
-    plane = np.zeros((size, size))
-    node, weights = math.sqrt(0.6) / 2, np.array([5, 8, 5]) / 18
-    for xi, yi, flux in zip(x, y, electrons):
-        core = fwhm / (2 * math.sqrt(2 ** (1 / BETA) - 1)) * (1 + 0.04 * ((xi / size - 0.5) ** 2 + (yi / size - 0.5) ** 2))
-        reach = 14 if flux < 2e4 else 40
-        column, row = int(round(xi)), int(round(yi))
-        rows = np.arange(max(row - reach, 0), min(row + reach + 1, size))
-        columns = np.arange(max(column - reach, 0), min(column + reach + 1, size))
-        stamp = 0
-        for i, dy in enumerate((-node, 0, node)):
-            for j, dx in enumerate((-node, 0, node)):
-                square = (rows[:, None] + dy - yi) ** 2 + (columns[None, :] + dx - xi) ** 2
-                stamp = stamp + weights[i] * weights[j] * (1 + square / core**2) ** -BETA
-        plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += flux * (BETA - 1) / math.pi / core**2 * stamp
-    return plane
+    core = moffat_core(fwhm) * (1 + 0.04 * ((x / size - 0.5) ** 2 + (y / size - 0.5) ** 2))
+    return moffat_light(size, x, y, electrons, core, faint_reach=14)
 
 
 def make(work, size, count, seed):
