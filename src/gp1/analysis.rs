@@ -14,7 +14,7 @@ use super::photometry::{CalibratingCatalogue, FramePhotometry, calibrate};
 use super::reduced_file::read_reduced;
 use super::stack_difference::{StackDifference, stack_difference};
 use super::stacking::{FilterStack, StackSet};
-use super::tracks::{FieldSources, Track, TrackRules, follow, unexplained_sources};
+use super::tracks::{FieldSources, StackPlace, Track, TrackRules, follow, unexplained_sources};
 use crate::imaging::{CalibratedImage, stack::DepthMap};
 use crate::model::{
     Candidate, CatalogueAnswer, CatalogueStatus, Degradation, FilterLimit, InjectionStudy,
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 const ASTROMETRY_FLOOR_ARCSEC: f64 = 0.05;
 /// A source that stands on the stack alone must have this. What one image alone shows is no part of a clipped stack, so that the source is confirmed by
 /// several: less than the ten sigma of a single image is enough, and more than the five that chance reaches somewhere in a field.
-pub(super) const STACK_SIGNAL_TO_NOISE: f64 = 7.5;
+const STACK_SIGNAL_TO_NOISE: f64 = 7.5;
 /// Frames of which a stack must be made for that.
 const STACK_FRAMES: usize = 3;
 /// Dithers and pointing errors put objects outside the first frame on others.
@@ -210,6 +210,14 @@ impl StackView<'_> {
         }
     }
 
+    /// From here on a source that stands on the stack alone is a candidate.
+    pub(super) fn least_signal_to_noise(&self) -> f64 {
+        match self.stack.stacked.len() >= STACK_FRAMES {
+            true => STACK_SIGNAL_TO_NOISE,
+            false => SINGLE_IMAGE_SIGNAL_TO_NOISE,
+        }
+    }
+
     pub(super) fn limit(&self) -> Option<f64> {
         self.photometry.limiting_magnitude
     }
@@ -235,8 +243,7 @@ pub fn analyse(
     timer.done("tracks");
     let (differences, without_template) = differences(context, stacks);
     for (view, made) in &differences {
-        let least = least_signal_to_noise(view.stack.stacked.len());
-        tracks.extend(made.tracks(view, &tracks, &rules, least));
+        tracks.extend(made.tracks(view, &tracks, &rules));
     }
     let changes: Vec<Option<f64>> = tracks
         .iter()
@@ -338,11 +345,6 @@ fn differences<'a, 'b>(
     (made, degradation)
 }
 
-/// Of a source on a stack of so many frames.
-fn least_signal_to_noise(frames: usize) -> f64 {
-    if frames >= STACK_FRAMES { STACK_SIGNAL_TO_NOISE } else { SINGLE_IMAGE_SIGNAL_TO_NOISE }
-}
-
 /// Sources of a stack that neither the catalogue nor a track explains.
 fn stack_tracks(
     view: &StackView<'_>,
@@ -355,25 +357,22 @@ fn stack_tracks(
     }
     let fields = view.fields();
     let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
-    let least_signal_to_noise = least_signal_to_noise(view.stack.stacked.len());
     unexplained_sources(&fields, &objects, rules)
         .into_iter()
         .filter_map(|(index, brighter_than)| {
             let source = fields.sources.get(index)?;
-            let position = fields.wcs.pixel_to_sky(source.x, source.y);
-            let scale = fields.wcs.scale_arcsec(source.x, source.y);
-            let width_arcsec = fields.fwhm_pixels.unwrap_or(0.0) * scale;
-            let taken_arcsec = (2.0 * rules.association_radius_arcsec).max(width_arcsec);
-            let is_new = source.signal_to_noise() >= least_signal_to_noise
-                && tracks
-                    .iter()
-                    .filter(|track| track.field == view.stack.reference.field)
-                    .all(|track| track.position.separation_arcsec(position) > taken_arcsec);
-            let error = (source.position_error_pixels * scale).hypot(rules.astrometry_floor_arcsec);
-            is_new.then(|| {
-                let field = view.stack.reference.field.as_deref();
-                Track::of_stack(position, error, brighter_than, field)
-            })
+            let is_enough = source.signal_to_noise() >= view.least_signal_to_noise();
+            if !is_enough {
+                return None;
+            }
+            let place = StackPlace {
+                x: source.x,
+                y: source.y,
+                error_pixels: source.position_error_pixels,
+                fwhm_pixels: fields.fwhm_pixels.unwrap_or(0.0),
+                brighter_than,
+            };
+            Track::of_stack(place, &view.stack.reference, tracks, rules)
         })
         .collect()
 }
@@ -411,7 +410,7 @@ fn stack_image(
         end: view.stack.last_end,
         exposure_seconds: view.stack.exposure_seconds,
         colour_error: unknown_colour_error(view.scale()),
-        least_signal_to_noise: least_signal_to_noise(view.stack.stacked.len()),
+        least_signal_to_noise: view.least_signal_to_noise(),
         points,
     }
 }

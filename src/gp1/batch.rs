@@ -122,6 +122,7 @@ fn steps_for(module: Module) -> Steps {
         alignment: false,
         stacking: false,
         photometry: false,
+        subtraction: false,
         summary: false,
     };
     match module {

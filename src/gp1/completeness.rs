@@ -1,10 +1,11 @@
 //! How complete and how pure the list of a deadline is, measured on its own images: artificial stars are looked for as real sources
 //! are, and in the image upside down nothing may be found.
 
-use super::analysis::{STACK_SIGNAL_TO_NOISE, StackView, rules};
+use super::analysis::{StackView, rules};
 use super::findstars::{StarField, find_stars};
 use super::frame_scale::FieldCatalogue;
 use super::frame_steps::StepContext;
+use super::settings::FindstarsParameters;
 use super::tracks::{FieldSources, unexplained_sources};
 use crate::imaging::{
     CalibratedImage,
@@ -52,20 +53,18 @@ pub(super) fn study(
         let within = (index / steps) as f64 * 0.618_033_988_749_895;
         brightest + STEP_MAGNITUDES * ((index % steps) as f64 + within.fract())
     };
-    let stars: Vec<(f64, InjectedStar)> = places
+    let stars: Vec<InjectedStar> = places
         .into_iter()
         .enumerate()
         .map(|(index, (x, y))| {
-            let magnitude = magnitude_of(index);
-            let electrons = reference.exposure_seconds * 10f64.powf(0.4 * (zero_point - magnitude));
-            (magnitude, InjectedStar { x, y, electrons })
+            let rate = 10f64.powf(0.4 * (zero_point - magnitude_of(index)));
+            InjectedStar { x, y, electrons: reference.exposure_seconds * rate }
         })
         .collect();
     let share = reference.exposure_seconds / view.stack.exposure_seconds.max(f64::MIN_POSITIVE);
     let mut image = view.image.clone();
-    let injected: Vec<InjectedStar> = stars.iter().map(|(_, star)| *star).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    inject(&mut image, &profile, fwhm, &injected, share, &mut random);
+    inject(&mut image, &profile, fwhm, &stars, share, &mut random);
     let found = listed(context, view, &image, catalogue);
     let reach = (MATCH_WIDTHS * fwhm).max(1.0);
     let mut table: Vec<InjectionStep> = (0..steps)
@@ -79,7 +78,7 @@ pub(super) fn study(
             }
         })
         .collect();
-    for (index, (_, star)) in stars.iter().enumerate() {
+    for (index, star) in stars.iter().enumerate() {
         let is_listed =
             found.iter().any(|source| (source.x - star.x).hypot(source.y - star.y) <= reach);
         if let Some(step) = table.get_mut(index % steps) {
@@ -87,11 +86,13 @@ pub(super) fn study(
             step.listed += usize::from(is_listed);
         }
     }
-    invert(&mut image, &view.image);
-    let negative = find_stars(&image, &quick(context).findstars);
+    // Light for darkness, the sky where it was.
+    image.clone_from(&view.image);
+    image.data.mapv_inplace(|value| -value);
+    let negative = find_stars(&image, &quick(context));
     let flawed = SourceFlags::SATURATED | SourceFlags::MASKED | SourceFlags::TRUNCATED;
     let from_nothing = negative.detections.sources.iter().filter(|source| {
-        source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE && !source.flags.has(flawed)
+        source.signal_to_noise() >= view.least_signal_to_noise() && !source.flags.has(flawed)
     });
     Some(InjectionStudy {
         filter: view.stack.filter.clone(),
@@ -105,11 +106,8 @@ pub(super) fn study(
 }
 
 /// Settings that leave out what a list does not need.
-fn quick(context: StepContext<'_>) -> super::settings::InstanceSettings {
-    let mut settings = context.settings.clone();
-    settings.findstars.psf_photometry = false;
-    settings.findstars.spread_model = false;
-    settings
+fn quick(context: StepContext<'_>) -> FindstarsParameters {
+    FindstarsParameters { psf_photometry: false, spread_model: false, ..context.settings.findstars }
 }
 
 /// The sources of an image that would be candidates.
@@ -119,21 +117,15 @@ fn listed(
     image: &CalibratedImage,
     catalogue: Option<FieldCatalogue<'_>>,
 ) -> Vec<Source> {
-    let StarField { detections, .. } = find_stars(image, &quick(context).findstars);
+    let StarField { detections, .. } = find_stars(image, &quick(context));
     let fields = FieldSources { sources: &detections.sources, ..view.fields() };
     let objects = catalogue.unwrap_or_default().as_seen_by(view.scale());
     unexplained_sources(&fields, &objects, &rules(context))
         .into_iter()
         .filter_map(|(index, _)| detections.sources.get(index))
-        .filter(|source| source.signal_to_noise() >= STACK_SIGNAL_TO_NOISE)
+        .filter(|source| source.signal_to_noise() >= view.least_signal_to_noise())
         .cloned()
         .collect()
-}
-
-/// Makes `image` the negative of `original`, light for darkness, the sky where it was.
-fn invert(image: &mut CalibratedImage, original: &CalibratedImage) {
-    image.clone_from(original);
-    image.data.mapv_inplace(|value| -value);
 }
 
 /// Where the share falls through one half, between the middles of steps.

@@ -48,6 +48,8 @@ pub struct Steps {
     pub alignment: bool,
     pub stacking: bool,
     pub photometry: bool,
+    /// Templates, where the settings name a place of them, are subtracted at deadlines.
+    pub subtraction: bool,
     pub summary: bool,
 }
 
@@ -60,11 +62,12 @@ impl Steps {
         alignment: true,
         stacking: true,
         photometry: true,
+        subtraction: true,
         summary: true,
     };
     /// Other frames: reduced, measured, not stacked.
     pub const QUALITY: Self =
-        Self { alignment: false, stacking: false, summary: false, ..Self::ALL };
+        Self { alignment: false, stacking: false, subtraction: false, summary: false, ..Self::ALL };
 }
 
 /// Where cosmic rays and trails are looked for on single frames.

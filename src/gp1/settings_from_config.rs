@@ -28,6 +28,7 @@ impl From<PipelineSteps> for Steps {
             alignment: steps.alignment,
             stacking: steps.stacking,
             photometry: steps.photometry,
+            subtraction: steps.image_subtraction,
             summary: steps.summary,
         }
     }

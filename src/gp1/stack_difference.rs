@@ -4,7 +4,7 @@ use super::analysis::StackView;
 use super::frame_steps::StepContext;
 use super::subtraction::{difference_to, set_cards};
 use super::template::{self, Template};
-use super::tracks::{Track, TrackRules};
+use super::tracks::{StackPlace, Track, TrackRules};
 use crate::fits::Header;
 use crate::imaging::{difference_sources::DifferenceSource, subtraction::Difference};
 use crate::model::SkyPosition;
@@ -28,11 +28,14 @@ pub(super) struct StackDifference {
     pub sources: Vec<DifferenceSource>,
 }
 
-/// The difference of a stack to the first template that fits; `None` where the settings name no place of templates. The error says why there is none.
+/// The difference of a stack to the first template that fits; `None` where that step is not wanted, or the settings name no place of templates. The error says why there is none.
 pub(super) fn stack_difference(
     context: StepContext<'_>,
     view: &StackView<'_>,
 ) -> Option<Result<StackDifference, String>> {
+    if !context.settings.steps.subtraction {
+        return None;
+    }
     let settings = &context.settings.subtraction;
     let place = settings.template.as_deref()?;
     let reference = &view.stack.reference;
@@ -82,29 +85,22 @@ impl StackDifference {
     }
 
     /// Sources that have appeared or brightened where no track is: also those upon a catalogued object, as in a galaxy.
-    pub fn tracks(
-        &self,
-        view: &StackView<'_>,
-        known: &[Track],
-        rules: &TrackRules,
-        least_significance: f64,
-    ) -> Vec<Track> {
-        let reference = &view.stack.reference;
-        let field = reference.field.as_deref();
+    pub fn tracks(&self, view: &StackView<'_>, known: &[Track], rules: &TrackRules) -> Vec<Track> {
+        let is_enough =
+            |source: &&DifferenceSource| source.significance >= view.least_signal_to_noise();
         self.sources
             .iter()
-            .filter(|source| source.significance >= least_significance && looks_like_a_star(source))
+            .filter(is_enough)
+            .filter(|source| looks_like_a_star(source))
             .filter_map(|source| {
-                let position = reference.wcs.pixel_to_sky(source.x, source.y);
-                let scale = reference.wcs.scale_arcsec(source.x, source.y);
-                let taken = (2.0 * rules.association_radius_arcsec)
-                    .max(self.difference.fwhm_pixels * scale);
-                let is_new = known
-                    .iter()
-                    .filter(|track| track.field.as_deref() == field)
-                    .all(|track| track.position.separation_arcsec(position) > taken);
-                let error = (source.position_error * scale).hypot(rules.astrometry_floor_arcsec);
-                is_new.then(|| Track::of_stack(position, error, None, field))
+                let place = StackPlace {
+                    x: source.x,
+                    y: source.y,
+                    error_pixels: source.position_error,
+                    fwhm_pixels: self.difference.fwhm_pixels,
+                    brighter_than: None,
+                };
+                Track::of_stack(place, &view.stack.reference, known, rules)
             })
             .collect()
     }

@@ -30,8 +30,17 @@ fn make_template(sky: &TestSky, tools: &BatchTools, directory: &Path) {
 }
 
 fn analysed(sky: &TestSky, tools: &BatchTools, template: Option<PathBuf>) -> AnalysisResult {
+    analysed_in(Steps::ALL, sky, tools, template)
+}
+
+fn analysed_in(
+    steps: Steps,
+    sky: &TestSky,
+    tools: &BatchTools,
+    template: Option<PathBuf>,
+) -> AnalysisResult {
     let (raw, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut settings = InstanceSettings::new("svom", Steps::ALL, work.path());
+    let mut settings = InstanceSettings::new("svom", steps, work.path());
     settings.subtraction.template = template;
     let mut instance = Instance::new(
         settings,
@@ -88,6 +97,10 @@ fn a_deadline_without_a_fitting_template_says_so_and_goes_on() {
     let said = empty.degradations.iter().find(|each| each.code == "NOTMPL").unwrap();
     assert!(said.reason.contains("no template of filter w"), "{}", said.reason);
     std::fs::write(archive.path().join("broken.fits"), b"SIMPLE  =").unwrap();
+    // Where the pipeline leaves that step out, no template is looked for.
+    let unwanted = Steps { subtraction: false, ..Steps::ALL };
+    let without = analysed_in(unwanted, &sky, &tools, Some(archive.path().to_owned()));
+    assert!(without.degradations.iter().all(|each| each.code != "NOTMPL"));
     let broken = analysed(&sky, &tools, Some(archive.path().join("broken.fits")));
     assert!(broken.degradations.iter().any(|each| each.code == "NOTMPL"));
     for result in [empty, broken] {

@@ -1,5 +1,6 @@
 //! Sources that the catalogue does not explain, followed from frame to frame.
 
+use super::field_grid::FieldGrid;
 use super::frame_scale::FieldCatalogue;
 use super::measured_frame::MeasuredFrame;
 use super::photometry::MAGNITUDES_PER_RELATIVE_ERROR;
@@ -41,22 +42,41 @@ pub struct Track {
     weight: f64,
 }
 
+/// Where a source stands on a stack, zero-based pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StackPlace {
+    pub x: f64,
+    pub y: f64,
+    pub error_pixels: f64,
+    pub fwhm_pixels: f64,
+    /// Index into the catalogue, as of a [`Track`].
+    pub brighter_than: Option<usize>,
+}
+
 impl Track {
-    /// A source that stands on the stack alone.
+    /// A source that stands on a stack; `None` where one of the `known` tracks of its field stands nearer than its width.
     pub fn of_stack(
-        position: SkyPosition,
-        position_error_arcsec: f64,
-        brighter_than: Option<usize>,
-        field: Option<&str>,
-    ) -> Self {
-        Self {
+        place: StackPlace,
+        grid: &FieldGrid,
+        known: &[Self],
+        rules: &TrackRules,
+    ) -> Option<Self> {
+        let position = grid.wcs.pixel_to_sky(place.x, place.y);
+        let scale = grid.wcs.scale_arcsec(place.x, place.y);
+        let taken_arcsec = (2.0 * rules.association_radius_arcsec).max(place.fwhm_pixels * scale);
+        let is_new = known
+            .iter()
+            .filter(|track| track.field == grid.field)
+            .all(|track| track.position.separation_arcsec(position) > taken_arcsec);
+        let error = (place.error_pixels * scale).hypot(rules.astrometry_floor_arcsec);
+        is_new.then(|| Self {
             position,
-            position_error_arcsec,
+            position_error_arcsec: error,
             detections: Vec::new(),
-            brighter_than,
-            field: field.map(str::to_owned),
-            weight: 1.0 / (position_error_arcsec * position_error_arcsec),
-        }
+            brighter_than: place.brighter_than,
+            field: grid.field.clone(),
+            weight: 1.0 / (error * error),
+        })
     }
 
     fn add(&mut self, detection: TrackDetection, position: SkyPosition) {
